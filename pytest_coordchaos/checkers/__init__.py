@@ -1,0 +1,1 @@
+"""Invariants: history in, verdict out. Pure."""

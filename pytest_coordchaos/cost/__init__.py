@@ -1,0 +1,1 @@
+"""The ledger, and the budgets asserted on it. Pure."""

@@ -1,0 +1,1 @@
+"""The fault vocabulary, partition shapes, plans, and the nemesis that carries them out."""

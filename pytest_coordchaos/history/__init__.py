@@ -1,0 +1,1 @@
+"""What clients asked and got, and the file formats it is read from and written to."""

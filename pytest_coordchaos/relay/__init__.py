@@ -1,0 +1,1 @@
+"""Our proxy: one process per cluster, the first hop of every link."""

@@ -1,0 +1,109 @@
+"""What every runtime can be asked. A runtime declares what it can; the rest it refuses by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+__all__ = ["Address", "Capability", "NodeSpec", "NodeState", "Runtime"]
+
+Address = tuple[str, int]
+"""(host, port) of a TCP endpoint."""
+
+
+class Capability(StrEnum):
+    """Things a runtime may or may not be able to do."""
+
+    SIGNALS = "signals"
+    CPU_SECONDS = "cpu-seconds"
+    SHARED_ADDRESSES = "shared-addresses"
+    ADD_NODE = "add-node"
+    CLOCKS = "clocks"
+    DISK_SYNCS = "disk-syncs"
+
+
+class NodeState(StrEnum):
+    """What a node's processes are doing."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSpec:
+    """Everything needed to start one node, placeholders filled in.
+
+    Args:
+        name: The node.
+        argv: Program and arguments.
+        env: Environment variables added to the runner's own.
+        files: Path relative to `directory` -> text, written before the first start.
+        directory: The node's working directory.
+        hosts: Host name -> address for a private hosts file; empty: none is made.
+    """
+
+    name: str
+    argv: Sequence[str]
+    directory: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    hosts: Mapping[str, str] = field(default_factory=dict)
+
+
+class Runtime(Protocol):
+    """Where the nodes of one cluster run. All calls are coroutines of the portal's loop."""
+
+    name: str
+    capabilities: frozenset[Capability]
+
+    async def reserve(self, count: int, *, host: str = "127.0.0.1") -> list[Address]:
+        """Take ports below the kernel's ephemeral range and hold them for the cluster's life."""
+        ...
+
+    async def claim_hosts(self, count: int) -> list[str]:
+        """Loopback addresses (127.x.y.z) nobody else uses while the cluster lives."""
+        ...
+
+    async def launch(self, spec: NodeSpec) -> None:
+        """Start a node (again). Returns once its process exists, not when it is ready."""
+        ...
+
+    async def kill(self, node: str) -> None:
+        """SIGKILL the node's whole process group; returns when it is gone."""
+        ...
+
+    async def pause(self, node: str) -> None:
+        """SIGSTOP the whole process group; returns when it is proven stopped."""
+        ...
+
+    async def resume(self, node: str) -> None:
+        """SIGCONT the whole process group."""
+        ...
+
+    def state(self, node: str) -> NodeState:
+        """What the node's processes are doing now, as far as the runtime was told."""
+        ...
+
+    def exit_status(self, node: str) -> int | None:
+        """Exit status of the node's last process (negative: the signal); None while it lives."""
+        ...
+
+    def log(self, node: str) -> str:
+        """The node's standard output and error so far, all incarnations."""
+        ...
+
+    async def cpu_seconds(self, node: str) -> float:
+        """User plus system CPU seconds of the node so far, dead incarnations included."""
+        ...
+
+    async def spawn_helper(self, name: str, argv: Sequence[str], *, log: Path, pass_env: Mapping[str, str]) -> int:
+        """Start a process of ours (the relay) under the same guard; returns its pid."""
+        ...
+
+    async def stop(self) -> None:
+        """End everything of this cluster and give back ports and addresses. Idempotent."""
+        ...

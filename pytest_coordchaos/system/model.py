@@ -1,0 +1,166 @@
+"""What is under test, as pure data. Starts nothing, opens nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pytest_coordchaos.errors import UsageError
+from pytest_coordchaos.system.readiness import Ready
+
+if TYPE_CHECKING:
+    from pytest_coordchaos.system.readiness import NodeProbe
+
+__all__ = ["CLIENTS", "PROTOCOLS", "Node", "Port", "RoleProbe", "System"]
+
+CLIENTS = "clients"
+"""The name by which faults and links speak of everything outside the nodes."""
+
+PROTOCOLS = ("bytes", "frames", "json-lines", "http1")
+"""Protocols the relay can frame; `bytes` is an undeclared one: bytes and turns only."""
+
+RoleProbe = Callable[["NodeProbe"], Awaitable[int | bool | None]]
+"""Asked of each live node: does it claim the role? False or None: no. A number ranks the claim
+(a Raft term): the highest wins; equal claims by two nodes mean that nobody knows."""
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """One listening port that every node of a system has.
+
+    Args:
+        name: How links, placeholders and budgets speak of it ("peer", "client").
+        number: The number the node must listen on; None: a free one is chosen. Matters only
+            with `System(addresses="shared")`, where all members share one number.
+        protocol: How its bytes are cut into messages; one of `PROTOCOLS`.
+        classes: For `frames`: class number -> class name.
+        background: Names of classes that no operation causes (heartbeats, elections). None:
+            not declared, then the rate of an idle window is taken off and the report says so.
+    """
+
+    name: str
+    _: KW_ONLY
+    number: int | None = None
+    protocol: str = "bytes"
+    classes: Mapping[int, str] = field(default_factory=dict)
+    background: frozenset[str] | None = None
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise UsageError(f"Port name {self.name!r} is not allowed: lower-case letters, digits and inner dashes, at most 32")
+        if self.protocol not in PROTOCOLS:
+            raise UsageError(f"Port({self.name!r}): protocol {self.protocol!r} is not known; allowed: {', '.join(PROTOCOLS)}")
+        if self.number is not None and not 1 <= self.number <= 65535:
+            raise UsageError(f"Port({self.name!r}): number {self.number} is not a TCP port; allowed: 1 to 65535")
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One member of a system, where it differs from the others.
+
+    Args:
+        name: Its name; nodes are known by name only.
+        command, env: Replace (command) or extend (env) what the System gives.
+    """
+
+    name: str
+    _: KW_ONLY
+    command: Sequence[str] | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name) or self.name == CLIENTS:
+            raise UsageError(
+                f"Node name {self.name!r} is not allowed: lower-case letters, digits and inner dashes, at most 32, not {CLIENTS!r}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """A system under test.
+
+    Strings in `command`, `env` and `files` may hold placeholders (see `system.placeholders`):
+    `{name} {dir} {bind:PORT} {host:PORT} {port:PORT} {peer:NODE:PORT} {peers:PORT:FORMAT} {members:PORT:FORMAT}`.
+
+    Args:
+        nodes: Node names or records; a number n means n1 … n<n>.
+        ports: Ports that every node has.
+        command: Program and arguments of a node. Exactly one of `command` and `entry`.
+        entry: "module:function" of an `async def main(env)` (a node of the standard library only).
+        host: The module run with `python -m` that gives `entry` its env.
+        options: Plain JSON values handed to `entry` nodes as `env.options`.
+        env: Environment variables added for every node.
+        files: Files written before a node starts: path relative to `{dir}` -> text.
+        ready: When a node counts as started.
+        ready_timeout_s: Seconds for all nodes to become ready.
+        addresses: "per-node" (each node gets its own view of its peers) or "shared" (all members
+            use the same `NODE:number` addresses; each node gets a private hosts file).
+        roles: Role name -> probe; "leader" serves `cluster.leader()` and fault words.
+        client: The client of generated workloads.
+        workloads: Workload name -> factory, for `cluster.run("name")`.
+        name: For reports.
+
+    Raises:
+        UsageError: What is wrong, where, and what is allowed.
+    """
+
+    nodes: Sequence[Node | str] | int
+    ports: Sequence[Port] = ()
+    command: Sequence[str] | None = None
+    entry: str | None = None
+    host: str = "reference_systems.kit"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    ready: Ready | None = None
+    ready_timeout_s: float = 20.0
+    addresses: str = "per-node"
+    roles: Mapping[str, RoleProbe] = field(default_factory=dict)
+    client: Any = None
+    workloads: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    name: str = "system"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "nodes", _node_records(self.nodes))
+        object.__setattr__(self, "ports", tuple(self.ports))
+        per_node = all(node.command for node in self.members)
+        if (self.command is not None or per_node) == (self.entry is not None):
+            raise UsageError(f"System({self.name!r}): give exactly one of command=[…] and entry='module:function'")
+        if isinstance(self.command, str):
+            raise UsageError(f"System({self.name!r}): command is a list of words, not one string")
+        if self.addresses not in ("per-node", "shared"):
+            raise UsageError(f"System({self.name!r}): addresses={self.addresses!r} is not known; allowed: per-node, shared")
+        for what, names in (("node", self.node_names), ("port", tuple(p.name for p in self.ports))):
+            if len(set(names)) != len(names):
+                raise UsageError(f"System({self.name!r}): two {what}s have one name: {', '.join(names)}")
+
+    @property
+    def members(self) -> tuple[Node, ...]:
+        """The nodes as records, in order."""
+        return self.nodes  # type: ignore[return-value]  # __post_init__ made records of them
+
+    @property
+    def node_names(self) -> tuple[str, ...]:
+        """The nodes' names, in order."""
+        return tuple(node.name for node in self.members)
+
+    def port(self, name: str) -> Port:
+        """The port of that name; UsageError when there is none."""
+        for port in self.ports:
+            if port.name == name:
+                return port
+        raise UsageError(f"System({self.name!r}) has no port {name!r}; it has: {', '.join(p.name for p in self.ports) or 'none'}")
+
+
+def _node_records(nodes: Sequence[Node | str] | int) -> tuple[Node, ...]:
+    if isinstance(nodes, bool) or (isinstance(nodes, int) and nodes < 1):
+        raise UsageError(f"System: nodes={nodes!r} is not allowed; a number from 1, or names")
+    if isinstance(nodes, int):
+        return tuple(Node(f"n{i}") for i in range(1, nodes + 1))
+    if isinstance(nodes, str) or not nodes:
+        raise UsageError(f"System: nodes={nodes!r} is not allowed; a number from 1, or a list of names")
+    return tuple(node if isinstance(node, Node) else Node(node) for node in nodes)

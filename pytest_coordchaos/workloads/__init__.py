@@ -1,0 +1,1 @@
+"""Operations to draw, and the contract of the clients that perform them."""

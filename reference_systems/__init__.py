@@ -1,0 +1,1 @@
+"""Reference systems: real, small, and each with its properties, floor and mutants."""
