@@ -1,1 +1,114 @@
-"""pytest-coordchaos."""
+"""Chaos tests for distributed systems that also assert what coordination costs.
+
+The public API. Names are looked up on first use (PEP 562), so that importing the package costs
+next to nothing and never loads pytest.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_coordchaos.cluster import ActiveFault, Cluster
+    from pytest_coordchaos.errors import (
+        CapabilityError,
+        CoordChaosError,
+        Failed,
+        FaultError,
+        RelayError,
+        StartError,
+        UnreadableHistory,
+        UsageError,
+        VerdictError,
+    )
+    from pytest_coordchaos.faults.model import Cut, Partition, Pause, Refuse, Slow
+    from pytest_coordchaos.history.model import History, Operation, Outcome
+    from pytest_coordchaos.run import Figures, Run
+    from pytest_coordchaos.session import Session
+    from pytest_coordchaos.system.model import CLIENTS, Node, Port, System
+    from pytest_coordchaos.system.readiness import NodeProbe, Ready, ready_http, ready_log, ready_port, ready_when
+    from pytest_coordchaos.verdicts import Status, Verdict
+    from pytest_coordchaos.workloads.model import Call, Client, Request, Workload
+    from pytest_coordchaos.workloads.register import register
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "cluster": ("ActiveFault", "Cluster"),
+    "errors": (
+        "CapabilityError",
+        "CoordChaosError",
+        "Failed",
+        "FaultError",
+        "RelayError",
+        "StartError",
+        "UnreadableHistory",
+        "UsageError",
+        "VerdictError",
+    ),
+    "faults.model": ("Cut", "Partition", "Pause", "Refuse", "Slow"),
+    "history.model": ("History", "Operation", "Outcome"),
+    "run": ("Figures", "Run"),
+    "session": ("Session",),
+    "system.model": ("CLIENTS", "Node", "Port", "System"),
+    "system.readiness": ("NodeProbe", "Ready", "ready_http", "ready_log", "ready_port", "ready_when"),
+    "verdicts": ("Status", "Verdict"),
+    "workloads.model": ("Call", "Client", "Request", "Workload"),
+    "workloads.register": ("register",),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "CLIENTS",
+    "ActiveFault",
+    "Call",
+    "CapabilityError",
+    "Client",
+    "Cluster",
+    "CoordChaosError",
+    "Cut",
+    "Failed",
+    "FaultError",
+    "Figures",
+    "History",
+    "Node",
+    "NodeProbe",
+    "Operation",
+    "Outcome",
+    "Partition",
+    "Pause",
+    "Port",
+    "Ready",
+    "Refuse",
+    "RelayError",
+    "Request",
+    "Run",
+    "Session",
+    "Slow",
+    "StartError",
+    "Status",
+    "System",
+    "UnreadableHistory",
+    "UsageError",
+    "Verdict",
+    "VerdictError",
+    "Workload",
+    "ready_http",
+    "ready_log",
+    "ready_port",
+    "ready_when",
+    "register",
+]
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{module}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

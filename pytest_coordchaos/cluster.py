@@ -1,0 +1,275 @@
+"""The cluster as tests see it: synchronous verbs that act when called."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from pytest_coordchaos.errors import FaultError, UsageError
+from pytest_coordchaos.faults.model import Cut, Fault, Partition, Pause, Refuse, Slow
+from pytest_coordchaos.live_cluster import FaultHandle, LiveCluster
+from pytest_coordchaos.portal import Portal
+from pytest_coordchaos.recording import OperationRecord, Processes
+from pytest_coordchaos.runtimes.base import Address, NodeState
+from pytest_coordchaos.system.model import System
+from pytest_coordchaos.workloads.model import Workload
+
+if TYPE_CHECKING:
+    from pytest_coordchaos.run import Run
+    from pytest_coordchaos.session import Session
+
+__all__ = ["ActiveFault", "Cluster"]
+
+
+class ActiveFault:
+    """One or more faults put in force by one verb: call `undo()`, or use it as a context manager."""
+
+    def __init__(self, portal: Portal, handles: list[FaultHandle]) -> None:
+        self._portal = portal
+        self._handles = handles
+
+    @property
+    def words(self) -> str:
+        """What it is, for people."""
+        return " + ".join(handle.words for handle in self._handles)
+
+    @property
+    def verified(self) -> bool:
+        """The relay's probes proved that it took effect."""
+        return all(handle.verified for handle in self._handles)
+
+    def undo(self) -> None:
+        """Take it back. Order relative to other faults does not matter; undoing twice does nothing more."""
+        for handle in self._handles:
+            self._portal.call(handle.undo())
+
+    def __enter__(self) -> ActiveFault:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.undo()
+
+    def __repr__(self) -> str:
+        return f"<ActiveFault {self.words}>"
+
+
+class Cluster:
+    """A running System, driven by a test. Get one from `coordchaos.start(system)`."""
+
+    def __init__(self, live: LiveCluster, session: Session) -> None:
+        self._live = live
+        self._session = session
+        self._portal = session.portal
+        self._processes = Processes(live.recorder)
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    @property
+    def live(self) -> LiveCluster:
+        """The asynchronous core (what clients' `connect` receives). Its coroutines belong to the session's loop."""
+        return self._live
+
+    @property
+    def system(self) -> System:
+        """What was started."""
+        return self._live.system
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Node names, in order."""
+        return self._live.nodes
+
+    @property
+    def directory(self) -> Path:
+        """Working directories of nodes, logs, and the history lie here."""
+        return self._live.directory
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """The faults in force, in words."""
+        return tuple(handle.words for handle in self._live.handles if handle.end_ns is None)
+
+    def address(self, node: str, port: str) -> Address:
+        """(host, port) where a client of this test reaches that port of the node: through the client's link."""
+        self._touch()
+        return self._live.address(node, port)
+
+    def state(self, node: str) -> NodeState:
+        """Running, paused or dead."""
+        return self._live.state(node)
+
+    def log(self, node: str) -> str:
+        """Standard output and error of the node so far."""
+        self._live.state(node)
+        return self._live.runtime.log(node)
+
+    def cpu_seconds(self, node: str) -> float:
+        """User plus system CPU seconds of the node so far, earlier incarnations included."""
+        self._live.state(node)
+        return self._portal.call(self._live.runtime.cpu_seconds(node))
+
+    def role(self, name: str, *, timeout_s: float = 10.0) -> str:
+        """The node that holds the role; waits for one.
+
+        Raises:
+            FaultError: No single node claimed it in time: it is unknown, and no guess is made.
+        """
+        return self._portal.call(self._live.wait_role(name, timeout_s))
+
+    def leader(self, *, timeout_s: float = 10.0) -> str:
+        """The node that holds the role "leader" (see `System(roles=…)`)."""
+        return self.role("leader", timeout_s=timeout_s)
+
+    # -- faults ----------------------------------------------------------------------------------
+
+    def partition(self, *groups: Iterable[str]) -> ActiveFault:
+        """Cut nodes of different groups from each other, both ways. Unnamed nodes keep all links."""
+        sets = tuple(frozenset([group] if isinstance(group, str) else group) for group in groups)
+        if len(sets) < 2 or not all(sets):
+            raise UsageError("partition(...): give two or more groups of node names, none empty")
+        return self.apply(Partition(sets))
+
+    def cut(self, a: str, b: str, *, both_ways: bool = False) -> ActiveFault:
+        """Discard every byte travelling a -> b (with `both_ways`, b -> a too). No FIN, no RST."""
+        return self.apply(Cut(a, b), *([Cut(b, a)] if both_ways else []))
+
+    def refuse(self, a: str, b: str) -> ActiveFault:
+        """Close connections a -> b, and refuse new ones."""
+        return self.apply(Refuse(a, b))
+
+    def isolate(self, node: str) -> ActiveFault:
+        """Cut a node from all other nodes, both ways. Clients still reach it."""
+        others = frozenset(self.nodes) - {node}
+        return self.apply(Partition((frozenset({node}), others)))
+
+    def slow(self, a: str, b: str, *, one_way_ms: float, both_ways: bool = False) -> ActiveFault:
+        """Bytes travelling a -> b take `one_way_ms` longer (with `both_ways`, b -> a too)."""
+        if not 0 <= one_way_ms <= 3_600_000:
+            raise UsageError(f"slow(...): one_way_ms={one_way_ms!r} is not allowed; 0 to 3600000 milliseconds")
+        faults = [Slow(a, b, float(one_way_ms))] + ([Slow(b, a, float(one_way_ms))] if both_ways else [])
+        return self.apply(*faults)
+
+    def pause(self, node: str) -> ActiveFault:
+        """Stop a node's processes (SIGSTOP); undo resumes them."""
+        return self.apply(Pause(node))
+
+    def resume(self, node: str) -> None:
+        """Undo every pause of the node."""
+        for handle in [h for h in self._live.handles if h.end_ns is None and h.words == f"pause {node}"]:
+            self._portal.call(handle.undo())
+
+    def kill(self, node: str) -> ActiveFault:
+        """SIGKILL a node; undo restarts it."""
+        self._touch()
+        return ActiveFault(self._portal, [self._portal.call(self._live.kill(node))])
+
+    def restart(self, node: str) -> None:
+        """Start a dead node again, on its ports and directory; returns when its ports accept."""
+        self._touch()
+        self._portal.call(self._live.restart(node))
+
+    def apply(self, *faults: Fault) -> ActiveFault:
+        """Put fault values in force."""
+        self._touch()
+        handles: list[FaultHandle] = []
+        try:
+            for fault in faults:
+                handles.append(self._portal.call(self._live.apply(fault)))
+        except BaseException:
+            ActiveFault(self._portal, handles).undo()
+            raise
+        return ActiveFault(self._portal, handles)
+
+    def heal(self) -> None:
+        """Undo all faults on links and pauses, and restart dead nodes."""
+        self._portal.call(self._live.heal())
+
+    def wait_healed(self, *, timeout_s: float = 30.0) -> None:
+        """Wait until every node is ready again (and a leader is known, where that role is declared)."""
+        self._portal.call(self._live.wait_healed(timeout_s))
+
+    def wait_until(self, condition: Callable[[], object], *, timeout_s: float = 30.0, what: str = "") -> None:
+        """Wait until your condition returns something true; OSError in it means not yet.
+
+        Raises:
+            FaultError: It did not within `timeout_s`.
+        """
+        deadline, pause_s, last = time.monotonic() + timeout_s, 0.002, ""
+        while True:
+            try:
+                if condition():
+                    return
+            except OSError as error:
+                last = f"; last error: {error}"
+            if time.monotonic() > deadline:
+                raise FaultError(f"wait_until: {what or 'the condition'} did not become true within {timeout_s:g} s{last}")
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 2, 0.05)
+
+    # -- load ------------------------------------------------------------------------------------
+
+    def record(self, f: str, *, key: Any = None, value: Any = None, node: str | None = None) -> OperationRecord:
+        """Record one operation around the driver your suite has: `with cluster.record("put", key=k, value=v) as op:`."""
+        self._touch()
+        return OperationRecord(self._live.recorder, self._processes, f, key, value, node)
+
+    def run(
+        self,
+        workload: str | Workload,
+        *,
+        seconds: float | None = None,
+        faults: Iterable[str] | None = None,
+        **options: Any,
+    ) -> Run:
+        """Load the cluster and, meanwhile, carry out a fault plan drawn from the test's seed.
+
+        Args:
+            workload: A Workload, or the name of one that the System brings.
+            seconds: Length of the load; default: the marker's, else 5.
+            faults: Fault words; default: the marker's.
+            options: Handed to the named workload's factory (clients, rate_per_s, keys …).
+        """
+        self._touch()
+        return self._portal.call(self._session.run_workload(self, workload, seconds, faults, options))
+
+    async def run_async(
+        self,
+        workload: str | Workload,
+        *,
+        seconds: float | None = None,
+        faults: Iterable[str] | None = None,
+        **options: Any,
+    ) -> Run:
+        """`run` for asynchronous tests, on any loop."""
+        self._touch()
+        return await self._portal.call_async(self._session.run_workload(self, workload, seconds, faults, options))
+
+    def named_workload(self, workload: str | Workload, options: Mapping[str, Any]) -> Workload:
+        """The workload of that name with these options.
+
+        Raises:
+            UsageError: The System brings none of that name, or the options do not fit.
+        """
+        if isinstance(workload, Workload):
+            if options:
+                raise UsageError(f"run(Workload(...)): options {', '.join(options)} are only for workloads called by name")
+            return workload
+        factory = self.system.workloads.get(workload)
+        if factory is None:
+            known = ", ".join(self.system.workloads) or "none"
+            raise UsageError(f"run({workload!r}): System({self.system.name!r}) brings no such workload; it brings: {known}")
+        try:
+            made = factory(**options)
+        except TypeError as error:
+            raise UsageError(f"run({workload!r}): {error}") from error
+        assert isinstance(made, Workload)
+        return made
+
+    def __repr__(self) -> str:
+        return f"<Cluster {self.system.name} of {', '.join(self.nodes)}>"
+
+    def _touch(self) -> None:
+        self._session.touch(self)

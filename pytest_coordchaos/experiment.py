@@ -1,0 +1,178 @@
+"""The spine: start → drive → inject → heal → settle → check."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pytest_coordchaos.checkers.registry import Invariant
+from pytest_coordchaos.clock import Clock
+from pytest_coordchaos.cost.budgets import IdleRate, idle_rate
+from pytest_coordchaos.cost.figures import figures
+from pytest_coordchaos.errors import CoordChaosError, UsageError
+from pytest_coordchaos.faults.nemesis import carry_out
+from pytest_coordchaos.faults.plan import Plan
+from pytest_coordchaos.history.model import History
+from pytest_coordchaos.judging import Evidence, judge
+from pytest_coordchaos.live_cluster import LiveCluster
+from pytest_coordchaos.run import Run, RunFault, TestRequest
+from pytest_coordchaos.workloads.driver import drive
+from pytest_coordchaos.workloads.model import Workload
+
+__all__ = ["Experiment", "by_hand", "write_up"]
+
+_IDLE_S = 1.0
+_SETTLE_S = 15.0
+_LOG_LINES = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """One workload against one plan on one cluster.
+
+    Args:
+        seed: Decides the requests; the plan was drawn from it too.
+        known: Invariants by name.
+    """
+
+    cluster: LiveCluster
+    workload: Workload
+    plan: Plan
+    request: TestRequest
+    seed: int
+    clock: Clock
+    known: Mapping[str, Invariant]
+
+    async def perform(self) -> Run:
+        """Drive and inject side by side, let the cluster settle, then check.
+
+        Raises:
+            UsageError: The System has no client.
+        """
+        idle = await self._idle()
+        since, start_ns = await self.cluster.relay.mark(), self.clock.now_ns()
+        planned = await self._drive_and_inject(start_ns)
+        end_ns = self.clock.now_ns()
+        notes = await self._settle()
+        ledger = await self.cluster.ledger(since)
+        everything = self.cluster.recorder.all()
+        evidence = Evidence(
+            system=self.cluster.system,
+            whole=everything,
+            window=_since(everything, start_ns),
+            start_ns=start_ns,
+            ledger=ledger,
+            faults=(*planned, *by_hand(self.cluster, start_ns, end_ns, planned)),
+            idle=idle,
+        )
+        return await write_up(self.cluster, self.request, self.workload, evidence, known=self.known, notes=notes, seed=self.seed)
+
+    async def _idle(self) -> IdleRate | None:
+        """Where a port declares no background classes: the rates of a window without load."""
+        if not self.request.budgets or all(port.background is not None for port in self.cluster.system.ports):
+            return None
+        since = await self.cluster.relay.mark()
+        await self.clock.sleep(_IDLE_S)
+        return idle_rate(await self.cluster.ledger(since), self.cluster.system.ports, self.cluster.nodes)
+
+    async def _drive_and_inject(self, start_ns: int) -> tuple[RunFault, ...]:
+        client = self.workload.client or self.cluster.system.client
+        if client is None:
+            raise UsageError(f"run({self.workload.name!r}): System({self.cluster.system.name!r}) has no client; give System(client=Client(…))")
+        rng = random.Random(f"{self.seed}:requests")
+        async with asyncio.TaskGroup() as both:
+            both.create_task(
+                drive(
+                    self.workload,
+                    client,
+                    self.cluster,
+                    self.cluster.recorder,
+                    rng=rng,
+                    clock=self.clock,
+                    seconds=self.plan.seconds,
+                    nodes=self.cluster.nodes,
+                )
+            )
+            nemesis = both.create_task(carry_out(self.plan, self.cluster, self.clock, start_ns))
+        return nemesis.result()
+
+    async def _settle(self) -> tuple[str, ...]:
+        """After a plan the cluster must come back by itself; say so when it does not."""
+        if not self.plan.events or any(handle.end_ns is None for handle in self.cluster.handles):
+            return ()
+        try:
+            await self.cluster.wait_healed(_SETTLE_S)
+        except CoordChaosError as error:
+            return (f"the cluster did not heal within {_SETTLE_S:g} s after the last fault: {str(error).splitlines()[0]}",)
+        return ()
+
+
+def by_hand(cluster: LiveCluster, start_ns: int, end_ns: int, planned: tuple[RunFault, ...] = ()) -> tuple[RunFault, ...]:
+    """The faults that the test itself had in force during a window (those of a plan left out)."""
+    return tuple(
+        RunFault(
+            id="by hand",
+            words=handle.words,
+            start_ns=handle.start_ns,
+            end_ns=handle.end_ns,
+            verified=handle.verified,
+            note="; ".join(probe.observed for probe in handle.probes if not probe.ok),
+        )
+        for handle in cluster.handles
+        if handle.start_ns <= end_ns
+        and (handle.end_ns is None or handle.end_ns >= start_ns)
+        and not any(abs(handle.start_ns - fault.start_ns) < 50_000_000 and handle.words in fault.words for fault in planned)
+    )
+
+
+async def write_up(
+    cluster: LiveCluster,
+    request: TestRequest,
+    workload: Workload | None,
+    evidence: Evidence,
+    *,
+    known: Mapping[str, Invariant],
+    notes: tuple[str, ...] = (),
+    seed: int,
+) -> Run:
+    """Judge the evidence (in a worker thread: checking is work) and make the Run."""
+    verdicts = await asyncio.to_thread(judge, request, workload, evidence, known)
+    ledger = evidence.ledger
+    numbers = figures(evidence.window, ledger, cluster.system.ports, cluster.nodes, evidence.idle)
+    return Run(
+        test=request.test,
+        system=cluster.system.name,
+        runtime=cluster.runtime.name,
+        nodes=len(cluster.nodes),
+        workload=workload.name if workload else None,
+        seed=seed,
+        start_ns=evidence.start_ns,
+        end_ns=ledger.end_ns,
+        faults=tuple(evidence.faults),
+        history=evidence.window,
+        ledger=ledger,
+        figures=numbers,
+        verdicts=verdicts,
+        notes=(*notes, *_deaths(cluster), *ledger.bypasses, *([ledger.note] if ledger.note else [])),
+        logs={node: tuple(cluster.runtime.log(node).splitlines()[-_LOG_LINES:]) for node in cluster.nodes},
+        reproduce=request.reproduce,
+        directory=str(cluster.directory),
+    )
+
+
+def _since(history: History, start_ns: int) -> History:
+    return History(tuple(op for op in history if op.invoke_ns >= start_ns))
+
+
+def _deaths(cluster: LiveCluster) -> tuple[str, ...]:
+    """Nodes that nobody killed and that are dead all the same."""
+    killed = {handle.words for handle in cluster.handles if handle.words.startswith("kill ")}
+    return tuple(
+        f"{node} exited by itself with status {status}"
+        for node in cluster.nodes
+        if (status := cluster.runtime.exit_status(node)) is not None and f"kill {node}" not in killed
+    )
+
+

@@ -1,0 +1,83 @@
+"""From what was observed to verdicts. Pure: history and ledger in, verdicts out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pytest_coordchaos.checkers.registry import Invariant
+from pytest_coordchaos.cost.budgets import IdleRate, evaluate
+from pytest_coordchaos.cost.ledger import Ledger
+from pytest_coordchaos.history.model import History
+from pytest_coordchaos.run import InvariantRequest, RunFault, TestRequest
+from pytest_coordchaos.system.model import System
+from pytest_coordchaos.verdicts import Status, Verdict
+from pytest_coordchaos.workloads.model import Workload
+
+__all__ = ["Evidence", "invariants_of", "judge"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Everything that was observed of one run.
+
+    Args:
+        whole: The cluster's history since it started: the context of the window.
+        window: The run's own operations.
+        start_ns: Where the window begins in `whole`.
+        ledger: What crossed the links in the window.
+        faults: As carried out.
+        idle: Rates of an idle window, where background classes are not declared.
+    """
+
+    system: System
+    whole: History
+    window: History
+    start_ns: int
+    ledger: Ledger
+    faults: Sequence[RunFault] = ()
+    idle: IdleRate | None = None
+
+
+def invariants_of(request: TestRequest, workload: Workload | None) -> tuple[InvariantRequest, ...]:
+    """The invariants to check: the markers', then those the workload brings that no marker named."""
+    model = {} if workload is None or workload.model is None else {"model": workload.model}
+    asked = [InvariantRequest(name=one.name, options={**model, **one.options}) for one in request.invariants]
+    named = {one.name for one in asked}
+    brought = [] if workload is None else [name for name in workload.invariants if name not in named]
+    return (*asked, *(InvariantRequest(name=name, options=model) for name in brought))
+
+
+def judge(
+    request: TestRequest, workload: Workload | None, evidence: Evidence, known: Mapping[str, Invariant]
+) -> tuple[Verdict, ...]:
+    """Every verdict of one run. What was observed through doubtful evidence is never held."""
+    verdicts = [_check(one, evidence, known) for one in invariants_of(request, workload)]
+    for budget in request.budgets:
+        verdicts += evaluate(
+            budget, evidence.window, evidence.ledger, evidence.system.ports, evidence.system.node_names, evidence.idle
+        )
+    doubts = _doubts(evidence)
+    return tuple(_doubted(verdict, doubts) if doubts else verdict for verdict in verdicts)
+
+
+def _check(one: InvariantRequest, evidence: Evidence, known: Mapping[str, Invariant]) -> Verdict:
+    if not evidence.window.operations:
+        summary = "nothing was observed: no operation was recorded; use run(...) or record(...)"
+        return Verdict(name=one.name, status=Status.UNKNOWN, summary=f"{one.name} unknown: {summary}")
+    options = {**one.options, "window_start_ns": evidence.start_ns}
+    return known[one.name].check(evidence.whole, options)
+
+
+def _doubts(evidence: Evidence) -> tuple[str, ...]:
+    """Why what was observed proves nothing."""
+    walked_round = [f"traffic went round the relay, so no partition is proven: {text}" for text in evidence.ledger.bypasses]
+    unproven = [f"fault {fault.id} ({fault.words}) is not proven: {fault.note}" for fault in evidence.faults if not fault.verified]
+    return (*walked_round, *unproven)
+
+
+def _doubted(verdict: Verdict, doubts: tuple[str, ...]) -> Verdict:
+    if verdict.status is not Status.HELD:
+        return replace(verdict, details=(*verdict.details, *doubts))
+    summary = f"{verdict.name} unknown: {doubts[0]}"
+    return replace(verdict, status=Status.UNKNOWN, summary=summary, details=(f"without that: {verdict.summary}", *doubts[1:]))

@@ -1,0 +1,304 @@
+"""A running System: the asynchronous core that nemesis, clients and workloads see.
+
+Every verb is a coroutine of the session's one loop. Faults on links and pauses are a multiset of
+values; what is in force is always `resolve(the set)`, so undo in any order is right by construction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pytest_coordchaos.clock import Clock
+from pytest_coordchaos.cost.ledger import Ledger, LinkId
+from pytest_coordchaos.errors import FaultError, UsageError
+from pytest_coordchaos.faults.model import Cut, DirectionState, Fault, Partition, Pause, Refuse, Slow
+from pytest_coordchaos.faults.resolve import describe, difference, resolve
+from pytest_coordchaos.history.recorder import Recorder
+from pytest_coordchaos.relay.control_client import Mark, ProbeResult, RelayControl
+from pytest_coordchaos.runtimes.base import Address, NodeSpec, NodeState, Runtime
+from pytest_coordchaos.system.model import CLIENTS, System
+from pytest_coordchaos.system.readiness import NodeProbe, ready_port
+from pytest_coordchaos.system.waiting import wait_ready
+from pytest_coordchaos.wiring import Layout
+
+__all__ = ["FaultHandle", "LiveCluster"]
+
+_ROLE_PROBE_S = 0.5
+_PORTS_AGAIN_S = 10.0
+
+
+@dataclass(slots=True, eq=False)
+class FaultHandle:
+    """A fault in force. Undo it in any order relative to others; undoing twice does nothing more.
+
+    Attributes:
+        words: The fault, for people.
+        start_ns, end_ns: When it was in force; end_ns None while it is.
+        probes: What the probes saw when it was applied.
+    """
+
+    words: str
+    start_ns: int
+    undo_fault: Callable[[], Awaitable[None]]
+    probes: tuple[ProbeResult, ...] = ()
+    end_ns: int | None = None
+    clock: Clock | None = None
+
+    @property
+    def verified(self) -> bool:
+        """Every probe saw what it expected."""
+        return all(probe.ok for probe in self.probes)
+
+    async def undo(self) -> None:
+        """Take the fault back. Idempotent."""
+        if self.end_ns is not None:
+            return
+        assert self.clock is not None
+        self.end_ns = self.clock.now_ns()
+        await self.undo_fault()
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class LiveCluster:
+    """A running System. Made by `starting.start_cluster`.
+
+    Attributes:
+        handles: Every fault that was ever applied, in order; those with `end_ns` None are in force.
+        recorder: The history of all clients of this cluster, written as it happens.
+    """
+
+    system: System
+    runtime: Runtime
+    relay: RelayControl
+    recorder: Recorder
+    clock: Clock
+    directory: Path
+    layout: Layout
+    links: Mapping[LinkId, Address]
+    specs: Mapping[str, NodeSpec]
+    born: Mark
+    handles: list[FaultHandle] = field(default_factory=list)
+    _faults: list[Fault] = field(default_factory=list)
+    _states: dict[LinkId, tuple[DirectionState, DirectionState]] = field(default_factory=dict)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _stopped: bool = False
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Node names, in order."""
+        return self.system.node_names
+
+    def address(self, node: str, port: str) -> Address:
+        """Where a client reaches that port of the node: the client's own link, never the node itself."""
+        self._check_nodes(node)
+        self.system.port(port)
+        return self.links[LinkId(CLIENTS, node, port)]
+
+    async def open_connection(self, node: str, port: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to a node's port as a client does, through the client's link."""
+        host, number = self.address(node, port)
+        return await asyncio.open_connection(host, number)
+
+    def state(self, node: str) -> NodeState:
+        """Running, paused or dead."""
+        self._check_nodes(node)
+        return self.runtime.state(node)
+
+    def probe(self, node: str) -> NodeProbe:
+        """A probe of one node; it does not use links."""
+        addresses = {port.name: self.layout.bind[node, port.name] for port in self.system.ports}
+        return NodeProbe(
+            name=node,
+            addresses=addresses,
+            source_host=self.layout.relay_source,
+            read_log=lambda: self.runtime.log(node),
+        )
+
+    async def role(self, name: str) -> str | None:
+        """The node that holds the role now; None when nobody, or more than one, claims it.
+
+        Raises:
+            UsageError: The System declares no such role.
+        """
+        ask = self.system.roles.get(name)
+        if ask is None:
+            known = ", ".join(self.system.roles) or "none"
+            raise UsageError(f"System({self.system.name!r}) has no role {name!r}; it has: {known} (give System(roles={{{name!r}: probe}}))")
+
+        async def claim(node: str) -> int:
+            try:
+                async with asyncio.timeout(_ROLE_PROBE_S):
+                    answer = await ask(self.probe(node))
+            except (OSError, ValueError, TimeoutError, EOFError):
+                return -1
+            return -1 if answer is None or answer is False else int(answer)
+
+        alive = [node for node in self.nodes if self.state(node) is NodeState.RUNNING]
+        claims = dict(zip(alive, await asyncio.gather(*(claim(node) for node in alive)), strict=True))
+        top = max(claims.values(), default=-1)
+        holders = [node for node, rank in claims.items() if rank == top and top >= 0]
+        return holders[0] if len(holders) == 1 else None
+
+    async def ledger(self, since: Mark, until: Mark | None = None) -> Ledger:
+        """What crossed the links between two marks (or until now)."""
+        return await self.relay.ledger(since, until)
+
+    # -- faults ----------------------------------------------------------------------------------
+
+    async def apply(self, fault: Fault) -> FaultHandle:
+        """Put a fault in force; it is proven by its probes when this returns.
+
+        Raises:
+            UsageError: It names a node the system does not have.
+        """
+        self._check_nodes(*_names(fault))
+        start_ns = self.clock.now_ns()
+        if isinstance(fault, Pause):
+            await self._pause(fault)
+            probes: tuple[ProbeResult, ...] = ()
+        else:
+            probes = await self._change(self._faults.append, fault)
+        handle = FaultHandle(
+            words=describe(fault), start_ns=start_ns, undo_fault=lambda: self._undo(fault), probes=probes, clock=self.clock
+        )
+        self.handles.append(handle)
+        return handle
+
+    async def kill(self, node: str) -> FaultHandle:
+        """SIGKILL a node; the handle's undo restarts it. Killing a dead node is a UsageError."""
+        self._check_nodes(node)
+        if self.state(node) is NodeState.DEAD:
+            raise UsageError(f"kill({node!r}): the node is dead already; restart it first")
+        start_ns = self.clock.now_ns()
+        await self.runtime.kill(node)
+        handle = FaultHandle(words=f"kill {node}", start_ns=start_ns, undo_fault=lambda: self._start_again(node), clock=self.clock)
+        self.handles.append(handle)
+        return handle
+
+    async def restart(self, node: str) -> None:
+        """Start a dead node again on its ports and directory; returns when its ports accept.
+
+        Raises:
+            UsageError: The node is alive.
+            StartError: It exited, or its ports did not open in time.
+        """
+        self._check_nodes(node)
+        if self.state(node) is not NodeState.DEAD:
+            raise UsageError(f"restart({node!r}): the node is alive; kill it first")
+        for handle in self.handles:
+            if handle.words == f"kill {node}" and handle.end_ns is None:
+                handle.end_ns = self.clock.now_ns()
+        await self._start_again(node)
+
+    async def heal(self) -> None:
+        """Undo every fault on links and pauses, and restart dead nodes."""
+        for handle in [h for h in self.handles if h.end_ns is None]:
+            await handle.undo()
+        dead = [node for node in self.nodes if self.state(node) is NodeState.DEAD]
+        await asyncio.gather(*(self._start_again(node) for node in dead))
+
+    async def wait_healed(self, timeout_s: float = 30.0) -> None:
+        """Wait until every node is ready again, and a leader is known where the System declares that role.
+
+        Raises:
+            FaultError: A fault is still in force, or a node is dead: that would wait for ever.
+            StartError: Not healed within `timeout_s`.
+        """
+        waiting = [handle.words for handle in self.handles if handle.end_ns is None]
+        waiting += [f"{node} is dead" for node in self.nodes if self.state(node) is NodeState.DEAD]
+        if waiting:
+            raise FaultError(f"wait_healed: still in force: {'; '.join(dict.fromkeys(waiting))}; call heal() or undo first")
+        await self.wait_ready(timeout_s)
+        if "leader" in self.system.roles:
+            await self.wait_role("leader", timeout_s)
+
+    async def wait_ready(self, timeout_s: float) -> None:
+        """Wait until every node fulfils the System's readiness condition."""
+        if self.system.ready is not None:
+            await wait_ready(self.system.ready, [self.probe(node) for node in self.nodes], self.runtime, self.clock, timeout_s)
+
+    async def wait_role(self, name: str, timeout_s: float) -> str:
+        """Wait until exactly one node holds the role; returns it.
+
+        Raises:
+            FaultError: Nobody did in time: the role is unknown, and no guess is made.
+        """
+        deadline = self.clock.now_ns() + int(timeout_s * 1e9)
+        while True:
+            holder = await self.role(name)
+            if holder is not None:
+                return holder
+            if self.clock.now_ns() >= deadline:
+                raise FaultError(f"role {name!r} is unknown: no single node claimed it for {timeout_s:g} s (asked: {', '.join(self.nodes)})")
+            await self.clock.sleep(0.02)
+
+    async def stop(self) -> None:
+        """End all processes and give back ports. Idempotent."""
+        if self._stopped:
+            return
+        self._stopped = True
+        try:
+            await self.relay.close()
+        finally:
+            await self.runtime.stop()
+            self.recorder.close()
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    async def _change(self, change: Callable[[Fault], None], fault: Fault) -> tuple[ProbeResult, ...]:
+        async with self._turn:
+            change(fault)
+            wanted = resolve([f for f in self._faults if not isinstance(f, Pause)], self.links)
+            news = difference(self._states, wanted)
+            self._states = dict(wanted)
+            return await self.relay.apply(news) if news else ()
+
+    async def _undo(self, fault: Fault) -> None:
+        if self._stopped:
+            return
+        if not isinstance(fault, Pause):
+            await self._change(self._faults.remove, fault)
+            return
+        self._faults.remove(fault)
+        if fault not in self._faults and self.state(fault.node) is NodeState.PAUSED:
+            await self.runtime.resume(fault.node)
+
+    async def _pause(self, fault: Pause) -> None:
+        self._faults.append(fault)
+        if self.state(fault.node) is NodeState.RUNNING:
+            try:
+                await self.runtime.pause(fault.node)
+            except BaseException:
+                self._faults.remove(fault)
+                raise
+
+    async def _start_again(self, node: str) -> None:
+        if self._stopped or self.state(node) is not NodeState.DEAD:
+            return
+        await self.runtime.launch(self.specs[node])
+        if any(fault == Pause(node) for fault in self._faults):
+            await self.runtime.pause(node)
+            return
+        for port in self.system.ports:
+            await wait_ready(ready_port(port.name), [self.probe(node)], self.runtime, self.clock, _PORTS_AGAIN_S)
+
+    def _check_nodes(self, *names: str) -> None:
+        for name in names:
+            if name not in self.nodes:
+                raise UsageError(f"There is no node {name!r}; the system's nodes are: {', '.join(self.nodes)}")
+
+
+def _names(fault: Fault) -> set[str]:
+    match fault:
+        case Cut() | Refuse() | Slow():
+            names = {fault.source, fault.target}
+        case Partition():
+            names = set().union(*fault.groups)
+        case Pause():
+            names = {fault.node}
+    return names - {CLIENTS}

@@ -1,0 +1,284 @@
+"""One test session: its loop, its guard, its clusters, and the window of the test that runs now."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_coordchaos.checkers.registry import INVARIANTS, Invariant
+from pytest_coordchaos.clock import Clock, SystemClock
+from pytest_coordchaos.cluster import Cluster
+from pytest_coordchaos.errors import CoordChaosError, UsageError
+from pytest_coordchaos.experiment import Experiment, by_hand, write_up
+from pytest_coordchaos.faults import plan as plans
+from pytest_coordchaos.faults import words as fault_words
+from pytest_coordchaos.history.model import History
+from pytest_coordchaos.judging import Evidence
+from pytest_coordchaos.portal import Portal
+from pytest_coordchaos.relay.control_client import Mark
+from pytest_coordchaos.run import Run, TestRequest
+from pytest_coordchaos.runtimes.guard import Guard
+from pytest_coordchaos.starting import start_cluster
+from pytest_coordchaos.system.model import System
+from pytest_coordchaos.verdicts import Status, Verdict
+from pytest_coordchaos.workloads.model import Workload
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_coordchaos.settings import Settings
+
+__all__ = ["Session"]
+
+_DEFAULT_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class _Window:
+    """What one test has done so far."""
+
+    request: TestRequest
+    start_ns: int
+    marks: dict[Cluster, Mark] = field(default_factory=dict)
+    used: dict[Cluster, None] = field(default_factory=dict)
+    runs: list[tuple[Cluster, Run]] = field(default_factory=list)
+    drawn: int = 0
+
+
+class Session:
+    """What the session fixture `coordchaos` gives: `start(system)` and nothing else you need to know.
+
+    Args:
+        settings: The options in force.
+        root: Directory under which every file of the session is written.
+        worker: Name of the xdist worker, or "main".
+        invariants: Invariants known beside the built-in ones.
+        clock: Time; a simulator gives another.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        root: Path,
+        worker: str = "main",
+        invariants: Mapping[str, Invariant] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.settings = settings
+        self.portal = Portal()
+        self.run_id = f"{worker}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._root = root
+        self._clock: Clock = clock or SystemClock()
+        self._known = {**INVARIANTS, **(invariants or {})}
+        self._guard: Guard | None = None
+        self._clusters: list[Cluster] = []
+        self._started = 0
+        self._window: _Window | None = None
+        self._keep: set[Cluster] = set()
+
+    # -- for tests and fixtures --------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def start(self, system: System) -> Iterator[Cluster]:
+        """Start a System; it is stopped when the block ends, whatever happens.
+
+        Raises:
+            StartError: A node exited or was not ready in time.
+            CapabilityError: This machine cannot give what the System needs.
+        """
+        self._started += 1
+        root = self._root / f"{system.name}-{self._started}"
+        cluster = Cluster(self.portal.call(self._start(system, root)), self)
+        self._clusters.append(cluster)
+        if self._window is not None:
+            self._window.marks[cluster] = cluster.live.born
+        try:
+            yield cluster
+        finally:
+            self._clusters.remove(cluster)
+            self.portal.call(cluster.live.stop())
+            self._tidy(cluster)
+
+    def nodes_for(self, request: pytest.FixtureRequest, default: int) -> int:
+        """The number of nodes the closest `coordchaos` marker asks for, else the default."""
+        asked = self._window.request.nodes if self._window else None
+        return asked if asked is not None else default
+
+    # -- for the plugin ------------------------------------------------------------------------------
+
+    @property
+    def touched(self) -> bool:
+        """Whether the current test used a cluster."""
+        return self._window is not None and bool(self._window.used)
+
+    def begin_test(self, request: TestRequest) -> None:
+        """Open the window of a test on every cluster that is up."""
+        window = _Window(request=request, start_ns=self._clock.now_ns())
+        for cluster in self._clusters:
+            window.marks[cluster] = self.portal.call(cluster.live.relay.mark())
+        self._window = window
+
+    def end_test(self, *, failed: bool = False) -> tuple[Run, ...]:
+        """Close the window: every Run of the test with its verdicts. Faults the test left in force are undone."""
+        window, self._window = self._window, None
+        if window is None:
+            return ()
+        try:
+            runs = self.portal.call(self._close_window(window))
+        finally:
+            for cluster in window.used:
+                self.portal.call(_undo_since(cluster, window.start_ns))
+        if failed or any(run.status is not Status.HELD for run in runs if run.verdicts):
+            self._keep.update(window.used)
+        return runs
+
+    def close(self) -> None:
+        """Stop everything. Idempotent; does nothing in a forked child."""
+        if not self.portal.ours:
+            return
+        guard, self._guard = self._guard, None
+        for cluster in self._clusters[:]:
+            with contextlib.suppress(CoordChaosError, OSError):
+                self.portal.call(cluster.live.stop())
+        self._clusters.clear()
+        if guard is not None:
+            self.portal.call(guard.aclose())
+        self.portal.close()
+
+    # -- for Cluster -----------------------------------------------------------------------------------
+
+    def touch(self, cluster: Cluster) -> None:
+        """The current test uses this cluster."""
+        if self._window is not None:
+            self._window.used[cluster] = None
+
+    async def run_workload(
+        self,
+        cluster: Cluster,
+        workload: str | Workload,
+        seconds: float | None,
+        faults: Iterable[str] | None,
+        options: Mapping[str, Any],
+    ) -> Run:
+        """Draw a plan from the test's seed and perform one experiment."""
+        window = self._window or _Window(request=TestRequest(test="", seed=self.settings.seed or 0), start_ns=0)
+        request = window.request
+        window.drawn += 1
+        seed = request.seed + window.drawn - 1
+        length_s = _checked_seconds(seconds if seconds is not None else request.seconds)
+        words = [fault_words.parse(word) for word in (request.faults if faults is None else faults)]
+        fault_words.check_nodes(words, cluster.nodes, cluster.system.roles)
+        experiment = Experiment(
+            cluster=cluster.live,
+            workload=cluster.named_workload(workload, options),
+            plan=plans.draw(words, cluster.nodes, length_s, seed),
+            request=request,
+            seed=seed,
+            clock=self._clock,
+            known=self._known,
+        )
+        run = await experiment.perform()
+        window.runs.append((cluster, run))
+        return run
+
+    # -- inside ----------------------------------------------------------------------------------------
+
+    async def _start(self, system: System, root: Path) -> Any:
+        if self._guard is None:
+            self._guard = await Guard.start(self._root, self.run_id)
+        seed = self._window.request.seed if self._window else (self.settings.seed or 0)
+        return await start_cluster(
+            system, guard=self._guard, run_id=self.run_id, root=root, seed=seed % 2**32, clock=self._clock
+        )
+
+    async def _close_window(self, window: _Window) -> tuple[Run, ...]:
+        runs = [run for _, run in window.runs]
+        for cluster in window.used:
+            hand = await self._hand_run(window, cluster)
+            if hand is not None:
+                runs.append(hand)
+        request = window.request
+        if not runs and (request.invariants or request.budgets or request.faults):
+            runs.append(_nothing_recorded(request, window.start_ns, self._clock.now_ns()))
+        elif request.faults and not window.runs:
+            runs[-1:] = [_with(runs[-1], _faults_not_injected(request))]
+        return tuple(runs)
+
+    async def _hand_run(self, window: _Window, cluster: Cluster) -> Run | None:
+        """The Run of operations recorded by hand; None when there is nothing to say of them."""
+        live, request = cluster.live, window.request
+        everything = live.recorder.all()
+        inside = History(tuple(op for op in everything if op.invoke_ns >= window.start_ns))
+        in_runs = {op.id for owner, run in window.runs if owner is cluster for op in run.history}
+        asked = bool(request.invariants or request.budgets)
+        if all(op.id in in_runs for op in inside) and (in_runs or not asked):
+            return None
+        ledger = await live.ledger(window.marks.get(cluster, live.born))
+        evidence = Evidence(
+            system=live.system,
+            whole=everything,
+            window=inside,
+            start_ns=window.start_ns,
+            ledger=ledger,
+            faults=by_hand(live, window.start_ns, ledger.end_ns),
+        )
+        return await write_up(live, request, None, evidence, known=self._known, seed=request.seed)
+
+    def _tidy(self, cluster: Cluster) -> None:
+        """Remove the cluster's directory unless somebody will want to read it."""
+        if not self.settings.keep and cluster not in self._keep:
+            shutil.rmtree(cluster.directory, ignore_errors=True)
+        self._keep.discard(cluster)
+
+
+async def _undo_since(cluster: Cluster, start_ns: int) -> None:
+    for handle in cluster.live.handles:
+        if handle.end_ns is None and handle.start_ns >= start_ns:
+            await handle.undo()
+
+
+def _checked_seconds(seconds: float | None) -> float:
+    if seconds is None:
+        return _DEFAULT_SECONDS
+    if not 0 < seconds <= 86_400:
+        raise UsageError(f"seconds={seconds!r} is not allowed; more than 0, at most 86400")
+    return float(seconds)
+
+
+def _nothing_recorded(request: TestRequest, start_ns: int, end_ns: int) -> Run:
+    asked = [*(one.name for one in request.invariants), *(name for budget in request.budgets for name in budget.limits)]
+    why = "nothing was observed: the test recorded no operation; use run(...) or record(...) of a cluster"
+    verdicts = [
+        Verdict(name=name, status=Status.UNKNOWN, summary=f"{name} unknown: {why}") for name in (asked or ["faults"])
+    ]
+    return Run(
+        test=request.test,
+        system="none",
+        runtime="none",
+        nodes=0,
+        seed=request.seed,
+        start_ns=start_ns,
+        end_ns=end_ns,
+        verdicts=tuple(verdicts),
+        reproduce=request.reproduce,
+    )
+
+
+def _faults_not_injected(request: TestRequest) -> Verdict:
+    words = ", ".join(request.faults)
+    return Verdict(
+        name="faults",
+        status=Status.UNKNOWN,
+        summary=f"faults unknown: {words} of the marker were not injected, because the test never called run(...)",
+    )
+
+
+def _with(run: Run, verdict: Verdict) -> Run:
+    return replace(run, verdicts=(*run.verdicts, verdict))

@@ -1,0 +1,111 @@
+"""From a System to a LiveCluster: addresses, relay, links, nodes, ready. Nothing is left when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from itertools import permutations
+from pathlib import Path
+
+from pytest_coordchaos.clock import Clock
+from pytest_coordchaos.cost.ledger import LinkId
+from pytest_coordchaos.errors import StartError
+from pytest_coordchaos.history.recorder import Recorder
+from pytest_coordchaos.live_cluster import LiveCluster
+from pytest_coordchaos.relay.control_client import RelayControl
+from pytest_coordchaos.runtimes.base import Address, Runtime
+from pytest_coordchaos.runtimes.guard import Guard
+from pytest_coordchaos.runtimes.process import ProcessRuntime
+from pytest_coordchaos.system.model import System
+from pytest_coordchaos.wiring import Layout, edges, link_specs, node_specs
+
+__all__ = ["start_cluster"]
+
+_RELAY_START_S = 15.0
+
+
+async def start_cluster(system: System, *, guard: Guard, run_id: str, root: Path, seed: int, clock: Clock) -> LiveCluster:
+    """Start a System in directory `root`; returns when every node is ready.
+
+    Raises:
+        StartError: A node exited or was not ready in time; everything is ended again.
+        CapabilityError: The runtime cannot give what the System needs.
+    """
+    root.mkdir(parents=True)
+    runtime = await ProcessRuntime.create(guard, run_id, root)
+    recorder = Recorder(root / "history.jsonl", clock.now_ns)
+    try:
+        relay_address, layout = await asyncio.gather(_start_relay(runtime, root, seed), _lay_out(system, runtime))
+        relay = await RelayControl.connect(relay_address)
+        links = await relay.add_links(link_specs(system, layout))
+        specs = node_specs(system, layout, links, root, seed)
+        await asyncio.gather(*(runtime.launch(spec) for spec in specs.values()))
+        cluster = LiveCluster(
+            system=system,
+            runtime=runtime,
+            relay=relay,
+            recorder=recorder,
+            clock=clock,
+            directory=root,
+            layout=layout,
+            links=links,
+            specs=specs,
+            born=await relay.mark(),
+        )
+        await cluster.wait_ready(system.ready_timeout_s)
+    except BaseException:
+        await runtime.stop()
+        recorder.close()
+        raise
+    return cluster
+
+
+async def _start_relay(runtime: Runtime, root: Path, seed: int) -> Address:
+    """Start the cluster's relay and wait until it says where its control API listens."""
+    announce, log = root / "relay.address", root / "relay.log"
+    argv = [sys.executable, "-m", "pytest_coordchaos.relay", "--control-host", "127.0.0.1", "--control-port", "0"]
+    argv += ["--announce", str(announce), "--seed", str(seed)]
+    await runtime.spawn_helper("relay", argv, log=log, pass_env={"PYTHONPATH": str(Path(__file__).parent.parent)})
+    deadline = asyncio.get_running_loop().time() + _RELAY_START_S
+    while not announce.exists():
+        if asyncio.get_running_loop().time() > deadline:
+            tail = tuple(log.read_text(errors="replace").splitlines()[-20:]) if log.exists() else ()
+            raise StartError(f"The relay did not start within {_RELAY_START_S:g} s", tail)
+        await asyncio.sleep(0.002)
+    host, number = announce.read_text().split()
+    return host, int(number)
+
+
+async def _lay_out(system: System, runtime: Runtime) -> Layout:
+    """Choose addresses: per node on one loopback address, or shared names on loopback addresses of their own."""
+    names, ports = system.node_names, system.ports
+    (relay_source,) = await runtime.claim_hosts(1)
+    if system.addresses == "per-node":
+        free = await runtime.reserve(len(names) * len(ports))
+        places = [(name, port.name) for name in names for port in ports]
+        listen = {link: ("127.0.0.1", 0) for link in edges(system)}
+        return Layout(bind=dict(zip(places, free, strict=True)), listen=listen, hosts={}, relay_source=relay_source)
+    return await _shared_layout(system, runtime, relay_source)
+
+
+async def _shared_layout(system: System, runtime: Runtime, relay_source: str) -> Layout:
+    """Each member has an address of its own, and so has each directed edge: same port numbers everywhere."""
+    names, ports = system.node_names, system.ports
+    pairs = list(permutations(names, 2))
+    claimed = await runtime.claim_hosts(len(names) + len(pairs))
+    own = dict(zip(names, claimed, strict=False))
+    edge = dict(zip(pairs, claimed[len(names) :], strict=True))
+    chosen = await runtime.reserve(len([port for port in ports if port.number is None]))
+    spare = iter(chosen)
+    numbers = {port.name: port.number or next(spare)[1] for port in ports}
+    return Layout(
+        bind={(name, port.name): (own[name], numbers[port.name]) for name in names for port in ports},
+        listen={link: _shared_listen(link, edge, numbers) for link in edges(system)},
+        hosts={name: {name: own[name], **{peer: edge[name, peer] for peer in names if peer != name}} for name in names},
+        relay_source=relay_source,
+    )
+
+
+def _shared_listen(link: LinkId, edge: dict[tuple[str, str], str], numbers: dict[str, int]) -> Address:
+    host = edge.get((link.source, link.target))
+    return (host, numbers[link.port]) if host else ("127.0.0.1", 0)

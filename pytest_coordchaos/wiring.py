@@ -1,0 +1,121 @@
+"""From a System and addresses to link specifications and node specifications. Pure but for `sys`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import permutations
+from pathlib import Path
+
+from pytest_coordchaos.cost.ledger import LinkId
+from pytest_coordchaos.errors import UsageError
+from pytest_coordchaos.relay.control_client import LinkSpec
+from pytest_coordchaos.runtimes.base import Address, NodeSpec
+from pytest_coordchaos.system.model import CLIENTS, Node, System
+from pytest_coordchaos.system.placeholders import NodeView, render
+
+__all__ = ["Layout", "edges", "link_specs", "node_specs"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Who listens where.
+
+    Args:
+        bind: (node, port) -> where the node itself listens.
+        listen: Link -> where its relay listener is to be; port 0: the relay chooses.
+        hosts: Node -> its private hosts file; empty where addresses are per node.
+        relay_source: Local address the relay dials nodes from.
+    """
+
+    bind: Mapping[tuple[str, str], Address]
+    listen: Mapping[LinkId, Address]
+    hosts: Mapping[str, Mapping[str, str]]
+    relay_source: str
+
+
+def edges(system: System) -> list[LinkId]:
+    """Every directed link of a system: node to node, and clients to node, for each port."""
+    pairs = [*permutations(system.node_names, 2), *((CLIENTS, name) for name in system.node_names)]
+    return [LinkId(source, target, port.name) for source, target in pairs for port in system.ports]
+
+
+def link_specs(system: System, layout: Layout) -> list[LinkSpec]:
+    """What the relay must be told to make the links of a system."""
+    return [
+        LinkSpec(
+            link=link,
+            listen=layout.listen[link],
+            upstream=layout.bind[link.target, link.port],
+            upstream_source=layout.relay_source,
+            protocol=system.port(link.port).protocol,
+            classes=system.port(link.port).classes,
+        )
+        for link in edges(system)
+    ]
+
+
+def node_specs(system: System, layout: Layout, links: Mapping[LinkId, Address], root: Path, seed: int) -> dict[str, NodeSpec]:
+    """Everything needed to start each node, placeholders filled in."""
+    return {node.name: _node_spec(system, node, layout, links, root / node.name, seed) for node in system.members}
+
+
+def _node_spec(
+    system: System, node: Node, layout: Layout, links: Mapping[LinkId, Address], directory: Path, seed: int
+) -> NodeSpec:
+    view = _node_view(system, node.name, layout, links, directory)
+    env = {key: render(value, view) for key, value in {**system.env, **node.env}.items()}
+    files = {path: render(text, view) for path, text in system.files.items()}
+    if system.entry is not None:
+        files["node.json"] = json.dumps(_node_json(system, node.name, layout, links, directory, seed), indent=1)
+        env.setdefault("PYTHONPATH", _package_parent(system.host))
+        argv = [sys.executable, "-S", "-m", system.host, system.entry, str(directory / "node.json")]
+    else:
+        argv = [render(word, view) for word in node.command or system.command or ()]
+    return NodeSpec(
+        name=node.name, argv=argv, directory=directory, env=env, files=files, hosts=dict(layout.hosts.get(node.name, {}))
+    )
+
+
+def _node_view(system: System, name: str, layout: Layout, links: Mapping[LinkId, Address], directory: Path) -> NodeView:
+    shared = system.addresses == "shared"
+    ports = [port.name for port in system.ports]
+    bind = {port: layout.bind[name, port] for port in ports}
+    own = {port: (name, bind[port][1]) if shared else bind[port] for port in ports}
+    peers = {
+        peer: {port: (peer, layout.bind[peer, port][1]) if shared else links[LinkId(name, peer, port)] for port in ports}
+        for peer in system.node_names
+        if peer != name
+    }
+    return NodeView(name=name, directory=str(directory), bind=bind, address=own, peers=peers, members=system.node_names)
+
+
+def _node_json(
+    system: System, name: str, layout: Layout, links: Mapping[LinkId, Address], directory: Path, seed: int
+) -> dict[str, object]:
+    ports = [port.name for port in system.ports]
+    peers = [peer for peer in system.node_names if peer != name]
+    return {
+        "name": name,
+        "index": system.node_names.index(name) + 1,
+        "nodes": list(system.node_names),
+        "dir": str(directory),
+        "seed": seed,
+        "options": dict(system.options),
+        "bind": {port: list(layout.bind[name, port]) for port in ports},
+        "links": {peer: {port: list(links[LinkId(name, peer, port)]) for port in ports} for peer in peers},
+        "classes": {port.name: {str(number): text for number, text in port.classes.items()} for port in system.ports},
+    }
+
+
+def _package_parent(module: str) -> str:
+    """The directory that must be on a node's path for `python -m module`."""
+    top = module.partition(".")[0]
+    found = find_spec(top)
+    if found is None or not (found.origin or found.submodule_search_locations):
+        raise UsageError(f"System(host={module!r}): there is no such module; give one that `python -m` can run")
+    place = Path(found.origin) if found.origin else Path(next(iter(found.submodule_search_locations or [])))
+    return str(place.parent.parent if found.submodule_search_locations and found.origin else place.parent)

@@ -1,0 +1,1 @@
+"""A suite to run first: `pytest --coordchaos --pyargs reference_systems.demo`."""

@@ -1,0 +1,16 @@
+"""Real processes: one session for all system tests, ended with the last."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_coordchaos import Session
+from pytest_coordchaos.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def session(tmp_path_factory: pytest.TempPathFactory):
+    """What the `coordchaos` fixture gives, without the plugin being switched on."""
+    session = Session(settings=Settings(), root=tmp_path_factory.mktemp("coordchaos"))
+    yield session
+    session.close()
