@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["PASS", "Cut", "DirectionState", "Fault", "LinkMode", "Partition", "Pause", "Refuse", "Slow"]
+__all__ = ["PASS", "Cut", "DirectionState", "Fault", "LinkMode", "Partition", "Pause", "Refuse", "Slow", "SlowAll"]
 
 
 class LinkMode(StrEnum):
@@ -58,6 +58,17 @@ class Slow:
 
 
 @dataclass(frozen=True, slots=True)
+class SlowAll:
+    """Bytes travelling between any two of these nodes take `one_way_ms` longer, both ways.
+
+    One value, so that it is applied, proven and undone as one.
+    """
+
+    nodes: frozenset[str]
+    one_way_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Partition:
     """Nodes of different groups are cut from each other, both ways.
 
@@ -75,4 +86,4 @@ class Pause:
     node: str
 
 
-Fault = Cut | Refuse | Slow | Partition | Pause
+Fault = Cut | Refuse | Slow | SlowAll | Partition | Pause

@@ -1,0 +1,150 @@
+"""From a set of faults to the desired state of every link. Pure.
+
+This is the one place that knows what a fault does to a link; relay, Toxiproxy adapter and simulator
+only apply `difference`. It is no schedule: time lives in `plan` and `nemesis`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import permutations
+from typing import Protocol, TypeVar
+
+from pytest_coordchaos.faults.model import PASS, Cut, DirectionState, Fault, LinkMode, Partition, Pause, Refuse, Slow, SlowAll
+
+__all__ = ["Edge", "States", "describe", "difference", "in_order", "named", "resolve"]
+
+States = tuple[DirectionState, DirectionState]
+"""(upstream, downstream): bytes travelling source -> target, and the way back."""
+
+
+class Edge(Protocol):
+    """Anything that says who dials whom (a `LinkId`)."""
+
+    @property
+    def source(self) -> str:
+        """Who dials."""
+        ...
+
+    @property
+    def target(self) -> str:
+        """Who is dialled."""
+        ...
+
+
+E = TypeVar("E", bound=Edge)
+Pair = tuple[str, str]
+
+
+@dataclass(slots=True)
+class _Effects:
+    """What all faults together do to bytes travelling from one name to another."""
+
+    dropped: set[Pair] = field(default_factory=set)
+    refused: set[Pair] = field(default_factory=set)
+    delays_ms: dict[Pair, list[float]] = field(default_factory=dict)
+
+    def add(self, fault: Fault) -> None:
+        match fault:
+            case Cut():
+                self.dropped.add((fault.source, fault.target))
+            case Refuse():
+                self.refused.add((fault.source, fault.target))
+            case Slow():
+                self.delays_ms.setdefault((fault.source, fault.target), []).append(fault.one_way_ms)
+            case SlowAll():
+                for pair in permutations(sorted(fault.nodes), 2):
+                    self.delays_ms.setdefault(pair, []).append(fault.one_way_ms)
+            case Partition():
+                self.dropped.update(_strangers(fault))
+            case Pause():
+                pass  # a matter of processes, not of links
+
+    def travelling(self, source: str, target: str, *, refused: bool) -> DirectionState:
+        """State of bytes from one name to another. `fsum` rounds once, so the order of faults cannot show."""
+        dropped = (source, target) in self.dropped
+        mode = LinkMode.REFUSE if refused else LinkMode.DROP if dropped else LinkMode.PASS
+        return DirectionState(mode, math.fsum(self.delays_ms.get((source, target), ())))
+
+
+def resolve(faults: Iterable[Fault], links: Iterable[E]) -> dict[E, States]:
+    """The state of every link while all these faults are in force.
+
+    Delays add up; refuse > drop > pass. `Cut(a, b)` stops every byte travelling a -> b: upstream on
+    links a -> b, downstream on links b -> a. `Refuse(a, b)` takes links a -> b as a whole. A partition
+    cuts, both ways, nodes it names that share no group. Pauses change no link. The order of faults
+    does not matter, and taking one copy of a fault away undoes exactly that copy.
+
+    Returns:
+        Every given link -> (upstream, downstream).
+    """
+    effects = _Effects()
+    for fault in faults:
+        effects.add(fault)
+    states: dict[E, States] = {}
+    for link in links:
+        refused = (link.source, link.target) in effects.refused
+        upstream = effects.travelling(link.source, link.target, refused=refused)
+        states[link] = (upstream, effects.travelling(link.target, link.source, refused=refused))
+    return states
+
+
+def difference(old: Mapping[E, States], new: Mapping[E, States]) -> dict[E, States]:
+    """Only the links of `new` whose state is another than in `old`. A link that `old` does not know was passing."""
+    return {link: states for link, states in new.items() if states != old.get(link, (PASS, PASS))}
+
+
+def named(fault: Fault) -> frozenset[str]:
+    """Every name a fault speaks of: nodes, and `CLIENTS` where it says so."""
+    match fault:
+        case Cut() | Refuse() | Slow():
+            return frozenset((fault.source, fault.target))
+        case Partition():
+            return frozenset().union(*fault.groups)
+        case SlowAll():
+            return fault.nodes
+        case Pause():
+            return frozenset((fault.node,))
+
+
+def describe(fault: Fault) -> str:
+    """The fault for people: "partition {n1,n2} | {n3}", "slow n1 -> n2 by 50 ms"."""
+    match fault:
+        case Cut():
+            return f"cut {fault.source} -> {fault.target}"
+        case Refuse():
+            return f"refuse {fault.source} -> {fault.target}"
+        case Slow():
+            return f"slow {fault.source} -> {fault.target} by {fault.one_way_ms:g} ms"
+        case SlowAll():
+            return f"slow all links between {','.join(in_order(fault.nodes))} by {fault.one_way_ms:g} ms"
+        case Partition():
+            return _describe_partition(fault)
+        case Pause():
+            return f"pause {fault.node}"
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names as people count them: n2 before n10."""
+    return sorted(names, key=_parts)
+
+
+def _parts(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.findall(r"\d+|\D+", name)]
+
+
+def _strangers(partition: Partition) -> Iterable[Pair]:
+    """Ordered pairs of named nodes that share no group."""
+    friends = {pair for group in partition.groups for pair in permutations(group, 2)}
+    return (pair for pair in permutations(named(partition), 2) if pair not in friends)
+
+
+def _describe_partition(partition: Partition) -> str:
+    groups = [in_order(group) for group in partition.groups]
+    members = [name for group in groups for name in group]
+    if len(set(members)) < len(members) and all(len(group) == 2 for group in groups):
+        return "partition where only " + ", ".join("-".join(group) for group in groups) + " talk"
+    return "partition " + " | ".join("{" + ",".join(group) + "}" for group in groups)

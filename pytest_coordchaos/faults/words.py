@@ -1,0 +1,204 @@
+"""The grammar of fault words: `verb` or `verb:target`, as one table. Pure.
+
+A word is what a marker says ("pause:leader"); `plan.draw` turns words into events at times, the
+nemesis turns events into faults. A new verb is a new row of `VERBS` (and of `nemesis.STEPS`).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pytest_coordchaos.errors import UsageError
+from pytest_coordchaos.faults import shapes
+from pytest_coordchaos.faults.chance import pick
+from pytest_coordchaos.faults.model import Partition
+
+__all__ = ["VERBS", "Aim", "FaultWord", "Verb", "check_nodes", "parse"]
+
+SLOW_MS = 50.0
+"""One-way delay of a bare `slow` (Jepsen's default, without its jitter)."""
+
+_MAX_SLOW_MS = 60_000.0
+_NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class FaultWord:
+    """One parsed word.
+
+    Args:
+        text: As it was written.
+        verb: A key of `VERBS`.
+        target: What follows the colon; "" where nothing does.
+    """
+
+    text: str
+    verb: str
+    target: str = ""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aim:
+    """Whom a word hits, once drawn. A role is resolved when the event begins, not before."""
+
+    nodes: tuple[str, ...] = ()
+    role: str | None = None
+    groups: tuple[frozenset[str], ...] = ()
+    one_way_ms: float | None = None
+
+
+Draw = Callable[[Sequence[str], random.Random], Aim]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One named target of a verb: the fewest nodes it makes sense for, and how it is drawn."""
+
+    least_nodes: int
+    draw: Draw
+    role: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verb:
+    """One row of the grammar.
+
+    Args:
+        doc: What it does, for people.
+        choices: Named targets; "" is the bare verb.
+        nodes: A node's name is a target too.
+        milliseconds: A number of milliseconds is a target too.
+        least_nodes: For targets that are not named choices.
+    """
+
+    doc: str
+    choices: Mapping[str, Choice] = field(default_factory=dict)
+    nodes: bool = False
+    milliseconds: bool = False
+    least_nodes: int = 1
+
+    def allowed(self, verb: str, nodes: Iterable[str] = ()) -> str:
+        """The words of this verb, for messages."""
+        words = [f"{verb}:{choice}" if choice else verb for choice in self.choices]
+        words += [f"{verb}:{node}" for node in nodes] or ([f"{verb}:<node>"] if self.nodes else [])
+        return ", ".join(words + ([f"{verb}:<milliseconds>"] if self.milliseconds else []))
+
+
+def _shape(draw: Callable[[Sequence[str], random.Random], Partition], least_nodes: int) -> Choice:
+    return Choice(least_nodes=least_nodes, draw=lambda nodes, rng: Aim(groups=draw(nodes, rng).groups))
+
+
+def _who(least_nodes: int) -> dict[str, Choice]:
+    """The named targets of verbs that hit nodes."""
+    return {
+        "leader": Choice(least_nodes=least_nodes, draw=lambda nodes, rng: Aim(role="leader"), role="leader"),
+        "one": Choice(least_nodes=least_nodes, draw=lambda nodes, rng: Aim(nodes=(pick(rng, nodes),))),
+        "minority": Choice(least_nodes=3, draw=lambda nodes, rng: Aim(nodes=shapes.minority(nodes, rng))),
+    }
+
+
+VERBS: dict[str, Verb] = {
+    "partition": Verb(
+        doc="cut the network between groups of nodes, both ways",
+        choices={
+            "halves": _shape(shapes.halves, 2),
+            "majority": _shape(shapes.majority, 3),
+            "majorities-ring": _shape(shapes.majorities_ring, 3),
+        },
+    ),
+    "isolate": Verb(doc="cut nodes off from every other node", choices=_who(2), nodes=True, least_nodes=2),
+    "pause": Verb(doc="stop the processes of nodes (SIGSTOP), then let them go on", choices=_who(1), nodes=True),
+    "kill": Verb(doc="kill the processes of nodes (SIGKILL), then start them again", choices=_who(1), nodes=True),
+    "slow": Verb(
+        doc="delay every byte between nodes, one way",
+        choices={"": Choice(least_nodes=2, draw=lambda nodes, rng: Aim(one_way_ms=SLOW_MS))},
+        milliseconds=True,
+        least_nodes=2,
+    ),
+}
+"""Verb -> what may follow it. The whole grammar."""
+
+
+def parse(word: str) -> FaultWord:
+    """A word of the grammar.
+
+    Raises:
+        UsageError: It is none; says which are.
+    """
+    if not isinstance(word, str):
+        raise UsageError(f"Fault word {word!r} is not a string; allowed: {_everything()}")
+    name, colon, target = word.partition(":")
+    verb = VERBS.get(name)
+    if verb is None:
+        raise UsageError(f"Fault word {word!r} is not known; allowed: {_everything()}")
+    if (colon and not target) or not _fits(verb, target):
+        raise UsageError(f"Fault word {word!r} is not allowed; after {name!r} allowed: {verb.allowed(name)}")
+    return FaultWord(word, name, target)
+
+
+def check_nodes(words: Iterable[FaultWord | str], nodes: Sequence[str], roles: Collection[str] | None = None) -> None:
+    """Check words against a system.
+
+    Args:
+        words: Parsed or not.
+        nodes: The system's node names.
+        roles: The roles it declares; None: not checked.
+
+    Raises:
+        UsageError: A word names no node of the system, needs more nodes, or a role that is not declared.
+    """
+    for word in map(as_word, words):
+        verb = VERBS[word.verb]
+        choice = verb.choices.get(word.target)
+        least = choice.least_nodes if choice else verb.least_nodes
+        if choice is None and verb.nodes and word.target not in nodes:
+            raise UsageError(f"Fault word {word.text!r} names no node of the system; allowed: {verb.allowed(word.verb, nodes)}")
+        if len(nodes) < least:
+            raise UsageError(f"Fault word {word.text!r} needs at least {least} nodes; the system has {len(nodes)}")
+        if choice and choice.role and roles is not None and choice.role not in roles:
+            declared = ", ".join(sorted(roles)) or "none"
+            raise UsageError(
+                f"Fault word {word.text!r} needs the role {choice.role!r}; the system declares: {declared}"
+                f" (give System(roles={{{choice.role!r}: probe}}))"
+            )
+
+
+def aim(word: FaultWord, nodes: Sequence[str], rng: random.Random) -> Aim:
+    """Draw whom a word hits."""
+    verb = VERBS[word.verb]
+    choice = verb.choices.get(word.target)
+    if choice is not None:
+        return choice.draw(nodes, rng)
+    return Aim(one_way_ms=float(word.target)) if verb.milliseconds else Aim(nodes=(word.target,))
+
+
+def as_word(word: FaultWord | str) -> FaultWord:
+    """The word, parsed if it was not."""
+    return word if isinstance(word, FaultWord) else parse(word)
+
+
+def _fits(verb: Verb, target: str) -> bool:
+    if target in verb.choices:
+        return True
+    if verb.milliseconds and _is_delay(target):
+        return True
+    return verb.nodes and _NODE_NAME.fullmatch(target) is not None
+
+
+def _is_delay(text: str) -> bool:
+    try:
+        delay_ms = float(text)
+    except ValueError:
+        return False
+    return math.isfinite(delay_ms) and 0 < delay_ms <= _MAX_SLOW_MS
+
+
+def _everything() -> str:
+    return ", ".join(verb.allowed(name) for name, verb in VERBS.items())
