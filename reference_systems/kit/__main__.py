@@ -1,0 +1,39 @@
+"""Run one node: `python -S -m reference_systems.kit MODULE:FUNCTION /path/node.json`.
+
+The process ends with status 0 when main returns, and with status 1 when main or anything it spawned
+raised. This is the only place that starts an event loop.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main(arguments: list[str]) -> None:
+    """The command. Ends the process without waiting for worker threads: a node may die at any time."""
+    if len(arguments) != 2:
+        raise SystemExit("usage: python -S -m reference_systems.kit MODULE:FUNCTION /path/node.json")
+    # Nodes speak no TLS, and importing ssl costs a quarter of the start. asyncio does without it.
+    sys.modules["ssl"] = None  # type: ignore[assignment]
+    import asyncio
+    import os
+    import traceback
+    from pathlib import Path
+
+    from reference_systems.kit.host import run
+
+    status = 0
+    try:
+        asyncio.run(run(arguments[0], Path(arguments[1])))
+    except KeyboardInterrupt:
+        status = 130
+    except Exception:
+        traceback.print_exc()
+        status = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,130 @@
+"""Frames: how nodes and clients of the reference systems cut their bytes into messages. Pure.
+
+Layout, big-endian: `u32` length (of all that follows it), `u16` class, `u64` operation id, `u16` sender,
+body. Operation id 0 means none. With the top bit set the low 16 bits are a count k, and the body begins
+with k `u64` operation ids: a batch, which costs each of them 1/k.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+__all__ = ["MAX_BATCH", "MAX_FRAME_BYTES", "MAX_OPERATION_ID", "Frame", "FrameDecoder", "FrameError", "encode"]
+
+MAX_FRAME_BYTES = 64 * 1024 * 1024
+"""Largest value of the length field; anything larger is garbage."""
+
+MAX_BATCH = 0xFFFF
+"""Most operation ids that one frame can carry."""
+
+MAX_OPERATION_ID = (1 << 63) - 1
+"""Operation ids are 1 to this; the top bit marks a batch."""
+
+_BATCH = 1 << 63
+_HEAD = struct.Struct(">IHQH")
+_LENGTH_BYTES = 4
+_FIXED_BYTES = _HEAD.size - _LENGTH_BYTES
+
+
+class FrameError(ValueError):
+    """The bytes are not frames, or a frame cannot be written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One message.
+
+    Args:
+        kind: Class number; the Port declares its name.
+        operations: Ids of the client operations it serves; () for none.
+        sender: Index of the sending node in the System's order, from 1; 0 for a client.
+        body: What the system makes of it, operation ids not included.
+    """
+
+    kind: int
+    operations: tuple[int, ...] = ()
+    sender: int = 0
+    body: bytes = b""
+
+
+def encode(frame: Frame) -> bytes:
+    """The frame's bytes.
+
+    Raises:
+        FrameError: A field is out of its range.
+    """
+    ids = frame.operations
+    if len(ids) > MAX_BATCH:
+        raise FrameError(f"a frame carries {len(ids)} operation ids; allowed: at most {MAX_BATCH}")
+    if len(ids) > 1:
+        operation, prefix = _BATCH | len(ids), _pack_ids(ids)
+    else:
+        operation, prefix = (ids[0] if ids else 0), b""
+        _check_id(operation)
+    length = _FIXED_BYTES + len(prefix) + len(frame.body)
+    if length > MAX_FRAME_BYTES:
+        raise FrameError(f"a frame of {length} bytes is too long; allowed: at most {MAX_FRAME_BYTES}")
+    try:
+        return _HEAD.pack(length, frame.kind, operation, frame.sender) + prefix + frame.body
+    except struct.error as error:
+        raise FrameError(f"class {frame.kind} or sender {frame.sender} is out of range; allowed: 0 to 65535") from error
+
+
+def _pack_ids(ids: Iterable[int]) -> bytes:
+    ids = tuple(ids)
+    for operation in ids:
+        _check_id(operation)
+    return struct.pack(f">{len(ids)}Q", *ids)
+
+
+def _check_id(operation: int) -> None:
+    if not 0 <= operation <= MAX_OPERATION_ID:
+        raise FrameError(f"operation id {operation} is out of range; allowed: 0 to {MAX_OPERATION_ID}")
+
+
+class FrameDecoder:
+    """Cuts a stream of bytes into frames, however the stream was chopped."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes of a frame that is not complete yet."""
+        return len(self._buffer)
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The frames that `data` completes, in order.
+
+        Raises:
+            FrameError: The stream is not made of frames; it cannot be read any further.
+        """
+        buffer = self._buffer
+        buffer += data
+        frames, start = [], 0
+        while len(buffer) - start >= _LENGTH_BYTES:
+            length = int.from_bytes(buffer[start : start + _LENGTH_BYTES], "big")
+            if not _FIXED_BYTES <= length <= MAX_FRAME_BYTES:
+                raise FrameError(f"length field says {length} bytes; allowed: {_FIXED_BYTES} to {MAX_FRAME_BYTES}")
+            end = start + _LENGTH_BYTES + length
+            if len(buffer) < end:
+                break
+            frames.append(_parse(buffer, start, end))
+            start = end
+        del buffer[:start]
+        return frames
+
+
+def _parse(buffer: bytearray, start: int, end: int) -> Frame:
+    _, kind, operation, sender = _HEAD.unpack_from(buffer, start)
+    body = start + _HEAD.size
+    ids: tuple[int, ...] = (operation,) if operation else ()
+    if operation & _BATCH:
+        count = operation & MAX_BATCH
+        if operation != _BATCH | count or count == 0 or body + 8 * count > end:
+            raise FrameError(f"batch field {operation:#x} does not fit a body of {end - body} bytes")
+        ids = struct.unpack_from(f">{count}Q", buffer, body)
+        body += 8 * count
+    return Frame(kind=kind, operations=ids, sender=sender, body=bytes(buffer[body:end]))

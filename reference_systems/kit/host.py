@@ -1,0 +1,115 @@
+"""Gives a node its real world: builds Env from `node.json` and runs main until it ends or anything fails."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import random
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from reference_systems.kit.disk import RealDisk
+from reference_systems.kit.env import Env
+from reference_systems.kit.network import RealNetwork, read_addresses, read_links
+
+INCARNATION_FILE = "incarnation"
+
+
+class RealClock:
+    """The host's clocks."""
+
+    def now(self) -> float:
+        """`time.monotonic()`."""
+        return time.monotonic()
+
+    def wall(self) -> float:
+        """`time.time()`."""
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        """`asyncio.sleep`."""
+        await asyncio.sleep(seconds)
+
+
+class Crew:
+    """The node's tasks. The first that fails takes the node down."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start a task and watch it."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks[id(task)] = task
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(id(task), None)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self._failed.done():
+            self._failed.set_exception(error)
+
+    async def run(self, main: Coroutine[Any, Any, None]) -> None:
+        """Until main returns; raises what any task raised."""
+        task = self.spawn(main)
+        await asyncio.wait((task, self._failed), return_when=asyncio.FIRST_COMPLETED)
+        if self._failed.done():
+            self._failed.result()
+
+
+def load(entry: str) -> Callable[[Env], Coroutine[Any, Any, None]]:
+    """The coroutine function that "module:function" names."""
+    module, _, function = entry.partition(":")
+    if not module or not function:
+        raise SystemExit(f"entry {entry!r} is not allowed: give module:function")
+    main: Callable[[Env], Coroutine[Any, Any, None]] = getattr(importlib.import_module(module), function)
+    return main
+
+
+def next_incarnation(directory: Path) -> int:
+    """How often this node was started before; kept beside its data so that each life draws other numbers."""
+    directory.mkdir(parents=True, exist_ok=True)
+    file = directory / INCARNATION_FILE
+    try:
+        count = int(file.read_text())
+    except (FileNotFoundError, ValueError):
+        count = 0
+    scratch = directory / (INCARNATION_FILE + ".new")
+    try:
+        scratch.write_text(str(count + 1))
+        scratch.replace(file)
+    except OSError as error:
+        print(f"the incarnation count could not be written: {error}", file=sys.stderr, flush=True)
+    return count
+
+
+def read_document(node_file: Path) -> dict[str, Any]:
+    """The node's `node.json`."""
+    document: dict[str, Any] = json.loads(node_file.read_text())
+    return document
+
+
+async def run(entry: str, node_file: Path) -> None:
+    """Run the node until its main returns; raises what main or anything it spawned raised."""
+    document = read_document(node_file)
+    directory = Path(document.get("dir") or node_file.parent)
+    crew = Crew()
+    env = Env(
+        name=document["name"],
+        index=document["index"],
+        nodes=tuple(document["nodes"]),
+        options=document.get("options", {}),
+        seed=document["seed"],
+        clock=RealClock(),
+        network=RealNetwork(node_file, bind=read_addresses(document["bind"]), links=read_links(document), spawn=crew.spawn),
+        disk=RealDisk(directory / "data"),
+        random=random.Random(f"{document['seed']}/{document['name']}/{next_incarnation(directory)}"),
+        spawner=crew.spawn,
+    )
+    await crew.run(load(entry)(env))

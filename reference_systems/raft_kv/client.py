@@ -1,0 +1,199 @@
+"""The client of generated workloads: follows the leader, retries safely, and is honest about what it does not know.
+
+Writes belong to a session and carry a number (thesis §6.3): the same number tried again is done at most
+once, so every retry within a call is safe. `Failed` is raised only when no attempt can have been done.
+Reads change nothing: a read without an answer has failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_coordchaos import Call, Client, Failed
+from reference_systems.kit.frames import Frame, FrameDecoder, encode
+from reference_systems.raft_kv.messages import REQUEST, RESPONSE
+
+__all__ = ["RaftClient", "SessionExpired", "client"]
+
+PORT = "client"
+_PAUSE_S = 0.025
+_ATTEMPT_S = 0.4  # above an election timeout: a leader that was cut off says so within it
+_OWN_SHARE = 0.95  # of the call's timeout: the client knows better than its driver what surely did not happen
+_READ_BYTES = 65536
+
+
+class SessionExpired(Exception):
+    """The session was forgotten while the outcome of an earlier attempt was open: nobody knows."""
+
+
+class _Link:
+    """One connection to one node: a request, then its answer."""
+
+    def __init__(self, node: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.node = node
+        self._reader = reader
+        self._writer = writer
+        self._decoder = FrameDecoder()
+        self._frames: list[Frame] = []
+
+    async def ask(self, operation: int, body: dict[str, Any]) -> dict[str, Any]:
+        """Send a request and wait for the answer that carries its operation id."""
+        operations = (operation,) if operation else ()
+        text = json.dumps(body, separators=(",", ":")).encode()
+        self._writer.write(encode(Frame(kind=REQUEST, operations=operations, body=text)))
+        while True:
+            for frame in self._frames:
+                if frame.kind == RESPONSE and frame.operations == operations:
+                    self._frames = []
+                    answer: dict[str, Any] = json.loads(frame.body)
+                    return answer
+            data = await self._reader.read(_READ_BYTES)
+            if not data:
+                raise ConnectionResetError(f"{self.node} closed the connection before it answered")
+            self._frames = self._decoder.feed(data)
+
+    def close(self) -> None:
+        """End it now."""
+        self._writer.transport.abort()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Done:
+    """The operation happened; this is its result."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Again:
+    """Not done by this attempt, or nobody knows: why, and whether to wait before the next."""
+
+    reason: str
+    pause: bool = True
+
+
+class RaftClient:
+    """One logical client: one call at a time, one connection at a time.
+
+    Args:
+        cluster: Gives `nodes` and `open_connection(node, port)`.
+        node: Where it starts; it follows redirects to the leader by name.
+    """
+
+    def __init__(self, cluster: Any, node: str) -> None:
+        self._cluster = cluster
+        self._target = node
+        self._link: _Link | None = None
+        self._session = 0
+        self._number = 0
+        self._uncertain = False
+
+    async def call(self, call: Call) -> Any:
+        """Perform one operation within its timeout; returns the value of a get, None for writes.
+
+        Raises:
+            Failed: It surely did not happen.
+            TimeoutError, SessionExpired: Nobody knows.
+        """
+        self._uncertain = False
+        self._number += 1
+        reason = "no node answered"
+        deadline = asyncio.get_running_loop().time() + _OWN_SHARE * call.timeout_s
+        try:
+            async with asyncio.timeout_at(deadline):
+                while not isinstance(outcome := await self._attempt(call), _Done):
+                    reason = outcome.reason
+                    if outcome.pause:
+                        await asyncio.sleep(_PAUSE_S)
+        except TimeoutError:
+            self.close()
+            if call.f == "get" or not self._uncertain:
+                raise Failed(f"{call.f} was not done within {call.timeout_s} s: {reason}") from None
+            raise TimeoutError(f"{call.f} may or may not have happened: {reason}") from None
+        return outcome.value
+
+    async def _attempt(self, call: Call) -> _Done | _Again:
+        """Ask one node once."""
+        body = {"f": call.f, "key": call.key}
+        if call.f != "get":
+            if not self._session:
+                answer = await self._ask(0, {"f": "register"}, call.timeout_s)
+                if answer["status"] != "ok":
+                    return self._follow(answer)
+                self._session = answer["value"]
+            body |= {"value": call.value, "session": self._session, "number": self._number}
+        before, self._uncertain = self._uncertain, True
+        answer = await self._ask(call.id, body, call.timeout_s)
+        if answer["status"] not in ("lost", "unknown"):
+            self._uncertain = before  # this attempt was answered for good; an earlier one may be open
+        return self._judge(call, answer)
+
+    def _judge(self, call: Call, answer: dict[str, Any]) -> _Done | _Again:
+        status = answer["status"]
+        if status == "ok":
+            return _Done(value=answer["value"])
+        if status == "mismatch":
+            raise Failed(f"cas of {call.key!r}: expected {call.value[0]!r}, found {answer['value']!r}")
+        if status == "expired":
+            if self._uncertain:
+                raise SessionExpired(f"{call.f} may or may not have happened: session {self._session} expired meanwhile")
+            self._session = 0
+            return _Again(reason="the session expired", pause=False)
+        if status == "bad_request":
+            raise Failed(answer["reason"])
+        return self._follow(answer)
+
+    def _follow(self, answer: dict[str, Any]) -> _Again:
+        """Where to ask next: the leader if one is named, else the next node."""
+        leader: str | None = answer.get("leader")
+        redirected = leader is not None and leader != self._target
+        if answer["status"] != "busy":
+            self._go_to(leader if leader is not None and redirected else self._next_node())
+        return _Again(reason=answer.get("reason") or f"{answer['status']}, leader {leader}", pause=not redirected)
+
+    def _next_node(self) -> str:
+        nodes: list[str] = list(self._cluster.nodes)
+        return nodes[(nodes.index(self._target) + 1) % len(nodes)]
+
+    def _go_to(self, node: str) -> None:
+        if node != self._target:
+            self.close()
+            self._target = node
+
+    async def _ask(self, operation: int, body: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+        """The node's answer; status "refused": it was never asked, "lost": it did not answer."""
+        status = "refused"
+        try:
+            async with asyncio.timeout(max(_ATTEMPT_S, timeout_s / 2)):
+                if self._link is None:
+                    self._link = _Link(self._target, *await self._cluster.open_connection(self._target, PORT))
+                status = "lost"
+                return await self._link.ask(operation, body)
+        except (OSError, ValueError) as error:
+            self.close()
+            return {"status": status, "reason": f"{self._target}: {error or type(error).__name__}"}
+
+    def close(self) -> None:
+        """End the connection; the next call makes another. Idempotent."""
+        if self._link:
+            self._link.close()
+            self._link = None
+
+
+async def _connect(cluster: Any, node: str) -> RaftClient:
+    return RaftClient(cluster, node)
+
+
+async def _call(connection: RaftClient, call: Call) -> Any:
+    return await connection.call(call)
+
+
+async def _close(connection: RaftClient) -> None:
+    connection.close()
+
+
+client = Client(connect=_connect, call=_call, close=_close)
+"""The client record for workloads: f in get, put, cas (value [expected, new]) and delete; keys are strings."""

@@ -1,0 +1,83 @@
+"""The knobs of a node, checked once. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+__all__ = ["Config"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What `System(options=…)` can set. Times in milliseconds.
+
+    Args:
+        election_min_ms, election_max_ms: A follower that hears no leader for a time drawn from this
+            range campaigns; a leader that hears no majority for `election_max_ms` steps down.
+        first_election_min_ms, first_election_max_ms: The range for a node that has no term yet, so
+            that a new cluster has a leader soon.
+        heartbeat_ms: How often a leader speaks to each follower, load or not.
+        batch_entries, batch_bytes: Most that one append carries (always at least one entry).
+        chunk_bytes: Bytes of a snapshot in one frame.
+        snapshot_every_entries: Applied entries between snapshots.
+        snapshot_keep_entries: Entries kept before a snapshot, so that a slightly late follower needs none.
+        max_sessions: Client sessions remembered; the least recently used one expires first.
+        max_pending: Requests waiting at a leader; more are refused ("busy").
+        max_value_bytes: Longest request body.
+    """
+
+    election_min_ms: float = 150.0
+    election_max_ms: float = 300.0
+    first_election_min_ms: float = 20.0
+    first_election_max_ms: float = 200.0
+    heartbeat_ms: float = 45.0
+    batch_entries: int = 2048
+    batch_bytes: int = 1024 * 1024
+    chunk_bytes: int = 256 * 1024
+    snapshot_every_entries: int = 2000
+    snapshot_keep_entries: int = 200
+    max_sessions: int = 1024
+    max_pending: int = 8192
+    max_value_bytes: int = 1024 * 1024
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            lowest = 0 if field.name == "snapshot_keep_entries" else 1
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or value < lowest:
+                raise ValueError(f"raft_kv option {field.name}={value!r} is not allowed: a number from {lowest}")
+        for low, high in (("election_min_ms", "election_max_ms"), ("first_election_min_ms", "first_election_max_ms")):
+            if getattr(self, low) > getattr(self, high):
+                raise ValueError(f"raft_kv options: {low} is above {high}")
+        if self.heartbeat_ms >= self.election_min_ms:
+            raise ValueError("raft_kv options: heartbeat_ms must be below election_min_ms, or followers campaign all the time")
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Config:
+        """From plain options.
+
+        Raises:
+            ValueError: An option that does not exist, or a value out of range.
+        """
+        known = [field.name for field in fields(cls)]
+        unknown = [name for name in options if name not in known]
+        if unknown:
+            raise ValueError(f"raft_kv has no option {', '.join(sorted(unknown))}; it has: {', '.join(known)}")
+        return cls(**options)
+
+    @property
+    def election_s(self) -> tuple[float, float]:
+        """Range of the election timeout in seconds."""
+        return self.election_min_ms / 1000, self.election_max_ms / 1000
+
+    @property
+    def first_election_s(self) -> tuple[float, float]:
+        """Range of the very first election timeout in seconds."""
+        return self.first_election_min_ms / 1000, self.first_election_max_ms / 1000
+
+    @property
+    def heartbeat_s(self) -> float:
+        """Seconds between heartbeats."""
+        return self.heartbeat_ms / 1000

@@ -1,0 +1,268 @@
+"""The messages of Raft and their bytes. Pure.
+
+Names follow Ongaro & Ousterhout, "In Search of an Understandable Consensus Algorithm" (2014), figure 2.
+Frames of class append, append_ok, read_index and read_index_ok carry the ids of the client operations
+they serve; all others carry none.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from reference_systems.kit.frames import Frame, FrameError
+
+__all__ = [
+    "BACKGROUND",
+    "CLIENT_CLASSES",
+    "PEER_CLASSES",
+    "REQUEST",
+    "RESPONSE",
+    "STATUS",
+    "STATUS_OK",
+    "Append",
+    "AppendOk",
+    "Entry",
+    "Heartbeat",
+    "HeartbeatOk",
+    "Message",
+    "ReadIndex",
+    "ReadIndexOk",
+    "SnapshotChunk",
+    "SnapshotOk",
+    "Vote",
+    "VoteOk",
+    "decode",
+    "decode_entries",
+    "encode_entries",
+    "operations_of",
+    "to_frame",
+]
+
+REQUEST, RESPONSE, STATUS, STATUS_OK = 1, 2, 3, 4
+CLIENT_CLASSES = MappingProxyType({REQUEST: "request", RESPONSE: "response", STATUS: "status", STATUS_OK: "status_ok"})
+BACKGROUND = frozenset({"heartbeat", "heartbeat_ok", "vote", "vote_ok", "snapshot", "snapshot_ok"})
+"""Classes of the peer port that no client operation causes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One entry of the log.
+
+    Args:
+        term: The leader's term when it was added.
+        operation: Id of the client operation; 0 for no-ops and session registrations.
+        data: The command; empty for the no-op that starts a term.
+    """
+
+    term: int
+    operation: int = 0
+    data: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vote:
+    """RequestVote: a candidate asks."""
+
+    term: int
+    last_index: int
+    last_term: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoteOk:
+    """The answer to Vote; sent when it is durable."""
+
+    term: int
+    granted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Append:
+    """AppendEntries with entries. `commit` rides along; there is no message of its own for it."""
+
+    term: int
+    seq: int
+    prev_index: int
+    prev_term: int
+    commit: int
+    entries: tuple[Entry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppendOk:
+    """The answer to Append, sent when the entries are durable.
+
+    Args:
+        seq: That of the Append.
+        ok: The log matched at `prev_index`.
+        match: When ok: the log equals the leader's up to here.
+        conflict_term, conflict_index: When not ok: the term at `prev_index` (0: the log is shorter) and the
+            first index to try.
+        operations: Those of the Append, so that the answer is attributed too.
+    """
+
+    term: int
+    seq: int
+    ok: bool
+    match: int = 0
+    conflict_term: int = 0
+    conflict_index: int = 0
+    operations: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """The leader is alive. `commit` is at most what this follower is known to hold; `round` renews a lost ReadIndex."""
+
+    term: int
+    commit: int
+    round: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeartbeatOk:
+    """The answer to Heartbeat."""
+
+    term: int
+    round: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadIndex:
+    """Is the sender still leader? One round serves all reads that waited (thesis §6.4)."""
+
+    term: int
+    round: int
+    operations: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadIndexOk:
+    """The answer to ReadIndex."""
+
+    term: int
+    round: int
+    operations: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotChunk:
+    """InstallSnapshot: bytes `offset` … of the `total` bytes of the state after `index`."""
+
+    term: int
+    seq: int
+    index: int
+    last_term: int
+    offset: int
+    total: int
+    data: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotOk:
+    """The answer to SnapshotChunk: the offset wanted next; `total` means installed and durable."""
+
+    term: int
+    seq: int
+    offset: int
+
+
+Message = Vote | VoteOk | Append | AppendOk | Heartbeat | HeartbeatOk | ReadIndex | ReadIndexOk | SnapshotChunk | SnapshotOk
+
+_SPECS: tuple[tuple[int, str, type[Message], struct.Struct, tuple[str, ...]], ...] = (
+    (1, "append", Append, struct.Struct(">QQQQQ"), ("term", "seq", "prev_index", "prev_term", "commit")),
+    (
+        2,
+        "append_ok",
+        AppendOk,
+        struct.Struct(">QQ?QQQ"),
+        ("term", "seq", "ok", "match", "conflict_term", "conflict_index"),
+    ),
+    (3, "heartbeat", Heartbeat, struct.Struct(">QQQ"), ("term", "commit", "round")),
+    (4, "heartbeat_ok", HeartbeatOk, struct.Struct(">QQ"), ("term", "round")),
+    (5, "vote", Vote, struct.Struct(">QQQ"), ("term", "last_index", "last_term")),
+    (6, "vote_ok", VoteOk, struct.Struct(">Q?"), ("term", "granted")),
+    (7, "read_index", ReadIndex, struct.Struct(">QQ"), ("term", "round")),
+    (8, "read_index_ok", ReadIndexOk, struct.Struct(">QQ"), ("term", "round")),
+    (
+        9,
+        "snapshot",
+        SnapshotChunk,
+        struct.Struct(">QQQQQQ"),
+        ("term", "seq", "index", "last_term", "offset", "total"),
+    ),
+    (10, "snapshot_ok", SnapshotOk, struct.Struct(">QQQ"), ("term", "seq", "offset")),
+)
+_BY_TYPE = MappingProxyType({spec[2]: spec for spec in _SPECS})
+_BY_NUMBER = MappingProxyType({spec[0]: spec for spec in _SPECS})
+PEER_CLASSES = MappingProxyType({spec[0]: spec[1] for spec in _SPECS})
+_ENTRY = struct.Struct(">QQI")
+
+
+def operations_of(entries: Iterable[Entry]) -> tuple[int, ...]:
+    """Ids of the client operations behind entries, each once."""
+    return tuple(dict.fromkeys(entry.operation for entry in entries if entry.operation))
+
+
+def encode_entries(entries: Sequence[Entry]) -> bytes:
+    """Entries one after the other."""
+    return b"".join(_ENTRY.pack(entry.term, entry.operation, len(entry.data)) + entry.data for entry in entries)
+
+
+def decode_entries(data: bytes, offset: int = 0) -> tuple[Entry, ...]:
+    """The entries in `data` from `offset` to its end. Raises ValueError when they do not end there."""
+    entries = []
+    while offset < len(data):
+        if len(data) - offset < _ENTRY.size:
+            raise ValueError(f"an entry's head is cut off at byte {offset}")
+        term, operation, length = _ENTRY.unpack_from(data, offset)
+        offset += _ENTRY.size
+        if len(data) - offset < length:
+            raise ValueError(f"an entry of {length} bytes is cut off at byte {offset}")
+        entries.append(Entry(term=term, operation=operation, data=data[offset : offset + length]))
+        offset += length
+    return tuple(entries)
+
+
+def to_frame(message: Message, sender: int) -> Frame:
+    """The message as a frame of the peer port."""
+    number, _, _, head, names = _BY_TYPE[type(message)]
+    body = head.pack(*(getattr(message, name) for name in names))
+    operations: tuple[int, ...] = ()
+    if isinstance(message, Append):
+        body += encode_entries(message.entries)
+        operations = operations_of(message.entries)
+    elif isinstance(message, SnapshotChunk):
+        body += message.data
+    elif isinstance(message, (AppendOk, ReadIndex, ReadIndexOk)):
+        operations = message.operations
+    return Frame(kind=number, operations=operations, sender=sender, body=body)
+
+
+def decode(frame: Frame) -> Message:
+    """The message in a frame of the peer port.
+
+    Raises:
+        FrameError: An unknown class, or a body that does not fit it.
+    """
+    spec = _BY_NUMBER.get(frame.kind)
+    if spec is None:
+        raise FrameError(f"class {frame.kind} is not known on the peer port")
+    _, name, make, head, names = spec
+    exact = make not in (Append, SnapshotChunk)
+    if len(frame.body) < head.size or (exact and len(frame.body) > head.size):
+        raise FrameError(f"a {name} frame has a body of {len(frame.body)} bytes; its head takes {head.size}")
+    values = dict(zip(names, head.unpack_from(frame.body), strict=True))
+    if make is Append:
+        try:
+            return Append(**values, entries=decode_entries(frame.body, head.size))
+        except ValueError as error:
+            raise FrameError(str(error)) from error
+    if make is SnapshotChunk:
+        return SnapshotChunk(**values, data=frame.body[head.size :])
+    if make in (AppendOk, ReadIndex, ReadIndexOk):
+        return make(**values, operations=frame.operations)
+    return make(**values)

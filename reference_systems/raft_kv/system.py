@@ -1,0 +1,83 @@
+"""The Raft store as a System: what runs, when it is ready, who leads, what to load it with."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_coordchaos import NodeProbe, Port, System, Workload, ready_when
+from reference_systems.kit.frames import Frame, FrameDecoder, encode
+from reference_systems.raft_kv.client import client
+from reference_systems.raft_kv.config import Config
+from reference_systems.raft_kv.messages import BACKGROUND, CLIENT_CLASSES, PEER_CLASSES, STATUS, STATUS_OK
+
+__all__ = ["status", "system"]
+
+_STATUS_TIMEOUT_S = 1.0
+
+
+def system(nodes: int = 3, **options: float) -> System:
+    """A Raft cluster of n nodes.
+
+    Args:
+        nodes: How many.
+        options: Knobs of `raft_kv.config.Config`, such as `election_min_ms` or `snapshot_every_entries`.
+
+    Raises:
+        ValueError: An option that does not exist, or a value out of range.
+    """
+    Config.of(options)
+    return System(
+        name="raft_kv",
+        nodes=nodes,
+        entry="reference_systems.raft_kv.node:main",
+        ports=(
+            Port("peer", protocol="frames", classes=PEER_CLASSES, background=BACKGROUND),
+            Port("client", protocol="frames", classes=CLIENT_CLASSES, background=frozenset({"status", "status_ok"})),
+        ),
+        options=options,
+        ready=ready_when("knows a leader", _knows_leader),
+        roles={"leader": _leads},
+        client=client,
+        workloads={"register": _register},
+    )
+
+
+async def status(probe: NodeProbe) -> Mapping[str, Any]:
+    """What a node says of itself: name, role, term, leader, commit, applied, last_index, snapshot_index.
+
+    Raises:
+        OSError: It does not answer.
+        ValueError: It answers nonsense.
+    """
+    async with asyncio.timeout(_STATUS_TIMEOUT_S):
+        reader, writer = await probe.open("client")
+        try:
+            writer.write(encode(Frame(kind=STATUS)))
+            decoder = FrameDecoder()
+            while data := await reader.read(4096):
+                for frame in decoder.feed(data):
+                    if frame.kind == STATUS_OK:
+                        answer: dict[str, Any] = json.loads(frame.body)
+                        return answer
+        finally:
+            writer.transport.abort()
+    raise ConnectionResetError(f"{probe.name} closed the connection before it answered")
+
+
+async def _knows_leader(probe: NodeProbe) -> bool:
+    return (await status(probe))["leader"] is not None
+
+
+async def _leads(probe: NodeProbe) -> int | None:
+    """The term, if the node says that it leads; of two who say so, the higher term is the leader."""
+    answer = await status(probe)
+    return int(answer["term"]) if answer["role"] == "leader" else None
+
+
+def _register(**options: Any) -> Workload:
+    from pytest_coordchaos.workloads.register import register
+
+    return register(**options)
