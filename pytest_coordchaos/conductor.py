@@ -14,11 +14,10 @@ from typing import TypeVar
 
 import pytest
 
-from pytest_coordchaos import outcomes
 from pytest_coordchaos.checkers.registry import INVARIANTS
 from pytest_coordchaos.errors import CoordChaosError, UsageError
 from pytest_coordchaos.markers import NAMES, request_from
-from pytest_coordchaos.report import failure
+from pytest_coordchaos.report import failure, outcomes
 from pytest_coordchaos.report.properties import PREFIX, properties_of
 from pytest_coordchaos.run import Run, TestRequest
 from pytest_coordchaos.session import Session

@@ -9,20 +9,20 @@ for the same `op`) is overridden by the closest, so that a module can set what o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_coordchaos.errors import UsageError
 from pytest_coordchaos.run import BudgetRequest, InvariantRequest, TestRequest
 from pytest_coordchaos.settings import RUNTIMES, SEED_MAX, Settings
 
-__all__ = ["LIMITS", "NAMES", "Mark", "request_from"]
+if TYPE_CHECKING:
+    from pytest_coordchaos.checkers.registry import Invariant
+
+__all__ = ["NAMES", "Mark", "request_from"]
 
 NAMES = ("coordchaos", "invariants", "coordination_budget")
 """The markers of this plugin."""
-
-LIMITS = ("messages_per_op", "bytes_per_op", "p50_ms", "p99_ms", "background_messages_per_s")
-"""What a `coordination_budget` can limit, inclusively."""
 
 Check = Callable[[Any], bool]
 
@@ -47,7 +47,7 @@ class Mark(Protocol):
 
 
 def request_from(
-    marks: Iterable[Mark], *, test: str, settings: Settings, reproduce: str = "", extra_invariants: Collection[str] = ()
+    marks: Iterable[Mark], *, test: str, settings: Settings, reproduce: str = "", extra_invariants: Mapping[str, Invariant] = {}
 ) -> TestRequest:
     """The request of one test.
 
@@ -56,7 +56,7 @@ def request_from(
         test: The test's node id.
         settings: The run's options; a marker's own value wins over them.
         reproduce: The command that runs the test again.
-        extra_invariants: Names of invariants that plugins add to the built-in ones.
+        extra_invariants: Invariants that plugins add to the built-in ones.
 
     Raises:
         UsageError: A marker is wrong: which one, which argument, what is allowed.
@@ -112,36 +112,47 @@ def _faults(mark: Mark, words: object) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _invariants(mark: Mark, extra: Collection[str]) -> list[InvariantRequest]:
-    """The invariants one `invariants` marker names, each with the marker's options."""
+def _invariants(mark: Mark, extra: Mapping[str, Invariant]) -> list[InvariantRequest]:
+    """The invariants one `invariants` marker names; each gets those of the marker's options that it has."""
     if not mark.args:
         raise UsageError("marker invariants(...) names no invariant; allowed: one or more names, such as 'linearizable'")
     from pytest_coordchaos.checkers.registry import INVARIANTS
 
-    known = (*INVARIANTS, *extra)
+    known = {**INVARIANTS, **extra}
     for name in mark.args:
-        if name not in known:
+        if not isinstance(name, str) or name not in known:
             raise _refused(mark, repr(name), ", ".join(sorted(known)), hint=_closest(name, known))
-    return [InvariantRequest(name=str(name), options=dict(mark.kwargs)) for name in mark.args]
+    named = [known[str(name)] for name in mark.args]
+    _known(mark, sorted({option for invariant in named for option in invariant.options}))
+    return [_asked(name, invariant, mark) for name, invariant in zip(mark.args, named, strict=True)]
+
+
+def _asked(name: object, invariant: Invariant, mark: Mark) -> InvariantRequest:
+    options = {option: value for option, value in mark.kwargs.items() if option in invariant.options}
+    if invariant.validate is not None:
+        try:
+            invariant.validate(options)
+        except UsageError as error:
+            raise UsageError(f"marker invariants({name!r}, …): {error}") from None
+    return InvariantRequest(name=str(name), options=options)
 
 
 def _budget(mark: Mark) -> tuple[str | None, dict[str, float]]:
     """The operation and the limits of one `coordination_budget` marker."""
+    from pytest_coordchaos.cost.budgets import LIMITS
+
     _no_positional(mark)
     _known(mark, ("op", *LIMITS))
     op = mark.kwargs.get("op")
     if op is not None and not (isinstance(op, str) and op):
         raise _refused(mark, f"op={op!r}", "the name of an operation, such as 'put'")
-    limits: dict[str, float] = {}
-    for name, value in mark.kwargs.items():
-        if name == "op" or value is None:
-            continue
-        if not _number(value) or not value >= 0:  # type: ignore[operator]  # _number says that it is one
-            raise _refused(mark, f"{name}={value!r}", "a finite number from 0")
-        limits[name] = float(value)  # type: ignore[arg-type]
+    limits = {name: value for name, value in mark.kwargs.items() if name != "op" and value is not None}
+    for name, value in limits.items():
+        if not _number(value) or float(str(value)) < 0:
+            raise _refused(mark, f"{name}={value!r}", f"a finite number of {LIMITS[name].unit} from 0")
     if not limits:
         raise UsageError(f"marker coordination_budget(...) sets no limit; allowed: one or more of {', '.join(LIMITS)}")
-    return op, limits
+    return op, {name: float(str(value)) for name, value in limits.items()}
 
 
 def _no_positional(mark: Mark) -> None:
@@ -152,7 +163,7 @@ def _no_positional(mark: Mark) -> None:
 def _known(mark: Mark, names: Sequence[str]) -> None:
     for name in mark.kwargs:
         if name not in names:
-            raise _refused(mark, f"{name}=", ", ".join(names), hint=_closest(name, names))
+            raise _refused(mark, f"{name}=", ", ".join(names) or "no option", hint=_closest(name, names))
 
 
 def _refused(mark: Mark, what: str, allowed: str, hint: str = "") -> UsageError:
@@ -167,7 +178,7 @@ def _closest(name: object, names: Iterable[str]) -> str:
 
 
 def _number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -math.inf < value < math.inf
 
 
 def _whole(value: object, least: int) -> bool:

@@ -62,7 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_configure_node(node: object) -> None:
     """Send the settings to an xdist worker: one that drew its own seed would draw other plans."""
     config: pytest.Config = node.config  # type: ignore[attr-defined]  # an xdist WorkerController
-    node.workerinput["coordchaos"] = config.stash[_SETTINGS].as_plain()  # type: ignore[attr-defined]
+    node.workerinput["coordchaos"] = config.stash[_SETTINGS].as_plain()  # type: ignore[attr-defined]  # as above
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

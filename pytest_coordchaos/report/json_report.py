@@ -54,7 +54,9 @@ def document(run: Run, *, run_id: str, seed: int) -> dict[str, object]:
         "test_seed": run.seed,
         "seconds": (run.end_ns - run.start_ns) / 1e9,
         "verdict": str(run.status),
-        "verdicts": [{**asdict(verdict), "status": str(verdict.status)} for verdict in run.verdicts],
+        "verdicts": [
+            {**asdict(verdict), "status": str(verdict.status), "details": list(verdict.details)} for verdict in run.verdicts
+        ],
         "figures": {**asdict(run.figures), "cpu_s": dict(run.figures.cpu_s)},
         "faults": [_fault(fault, run.start_ns) for fault in run.faults],
         "ledger": _ledger(run.ledger),

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pytest_coordchaos import __version__
-from pytest_coordchaos.report.numbers import pair, short
+from pytest_coordchaos.cost.budgets import apart, exact, show
 from pytest_coordchaos.report.properties import Row
+from pytest_coordchaos.verdicts import Status
 
 if TYPE_CHECKING:
     from pytest_coordchaos.settings import Settings
@@ -55,18 +56,16 @@ def header(settings: Settings) -> str:
 
 def budget_cell(name: str, status: str, measured: float | None, limit: float | None) -> str:
     """`messages_per_op held 8.02 <= 12`."""
-    if measured is None or limit is None:
+    if measured is None or limit is None or status == Status.UNKNOWN:
         return f"{name} {status}"
-    left, right = pair(measured, limit)
-    return f"{name} {status} {left} {'<=' if measured <= limit else '>'} {right}"
+    return f"{name} {status} {apart(measured, limit)} {'<=' if measured <= limit else '>'} {exact(limit)}"
 
 
 def _cells(row: Row) -> tuple[str, ...]:
     return (
         row.test,
         f"{row.operations} ({row.ok}/{row.fail}/{row.info})",
-        short(row.messages_per_op),
-        short(row.p99_ms),
+        *("-" if value is None else show(value) for value in (row.messages_per_op, row.p99_ms)),
         f"{row.faults_verified}/{row.faults}" if row.faults else "-",
         ", ".join(f"{name} {status}" for name, status in row.invariants) or "-",
         ", ".join(budget_cell(*budget) for budget in row.budgets) or "-",
