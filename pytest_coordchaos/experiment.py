@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_coordchaos.checkers.registry import Invariant
 from pytest_coordchaos.clock import Clock
-from pytest_coordchaos.cost.budgets import IdleRate, idle_rate
+from pytest_coordchaos.cost.counting import IdleRate, idle_rate
 from pytest_coordchaos.cost.figures import figures
 from pytest_coordchaos.errors import CoordChaosError, UsageError
 from pytest_coordchaos.faults.nemesis import carry_out
@@ -21,7 +21,7 @@ from pytest_coordchaos.run import Run, RunFault, TestRequest
 from pytest_coordchaos.workloads.driver import drive
 from pytest_coordchaos.workloads.model import Workload
 
-__all__ = ["Experiment", "by_hand", "write_up"]
+__all__ = ["Experiment", "by_hand", "measure_idle", "write_up"]
 
 _IDLE_S = 1.0
 _SETTLE_S = 15.0
@@ -51,10 +51,10 @@ class Experiment:
         Raises:
             UsageError: The System has no client.
         """
-        idle = await self._idle()
+        idle = await measure_idle(self.cluster, self.request, self.clock)
         since, start_ns = await self.cluster.relay.mark(), self.clock.now_ns()
+        standing = by_hand(self.cluster, start_ns, start_ns)
         planned = await self._drive_and_inject(start_ns)
-        end_ns = self.clock.now_ns()
         notes = await self._settle()
         ledger = await self.cluster.ledger(since)
         everything = self.cluster.recorder.all()
@@ -64,18 +64,10 @@ class Experiment:
             window=_since(everything, start_ns),
             start_ns=start_ns,
             ledger=ledger,
-            faults=(*planned, *by_hand(self.cluster, start_ns, end_ns, planned)),
+            faults=(*planned, *standing),
             idle=idle,
         )
         return await write_up(self.cluster, self.request, self.workload, evidence, known=self.known, notes=notes, seed=self.seed)
-
-    async def _idle(self) -> IdleRate | None:
-        """Where a port declares no background classes: the rates of a window without load."""
-        if not self.request.budgets or all(port.background is not None for port in self.cluster.system.ports):
-            return None
-        since = await self.cluster.relay.mark()
-        await self.clock.sleep(_IDLE_S)
-        return idle_rate(await self.cluster.ledger(since), self.cluster.system.ports, self.cluster.nodes)
 
     async def _drive_and_inject(self, start_ns: int) -> tuple[RunFault, ...]:
         client = self.workload.client or self.cluster.system.client
@@ -109,8 +101,17 @@ class Experiment:
         return ()
 
 
-def by_hand(cluster: LiveCluster, start_ns: int, end_ns: int, planned: tuple[RunFault, ...] = ()) -> tuple[RunFault, ...]:
-    """The faults that the test itself had in force during a window (those of a plan left out)."""
+async def measure_idle(cluster: LiveCluster, request: TestRequest, clock: Clock) -> IdleRate | None:
+    """Where a port declares no background classes and a budget asks: the rates of a window without load."""
+    if not request.budgets or all(port.background is not None for port in cluster.system.ports):
+        return None
+    since = await cluster.relay.mark()
+    await clock.sleep(_IDLE_S)
+    return idle_rate(await cluster.ledger(since), cluster.system.ports, cluster.nodes)
+
+
+def by_hand(cluster: LiveCluster, start_ns: int, end_ns: int) -> tuple[RunFault, ...]:
+    """The faults in force at some time of a window, as the cluster's handles tell."""
     return tuple(
         RunFault(
             id="by hand",
@@ -121,9 +122,7 @@ def by_hand(cluster: LiveCluster, start_ns: int, end_ns: int, planned: tuple[Run
             note="; ".join(probe.observed for probe in handle.probes if not probe.ok),
         )
         for handle in cluster.handles
-        if handle.start_ns <= end_ns
-        and (handle.end_ns is None or handle.end_ns >= start_ns)
-        and not any(abs(handle.start_ns - fault.start_ns) < 50_000_000 and handle.words in fault.words for fault in planned)
+        if handle.start_ns <= end_ns and (handle.end_ns is None or handle.end_ns >= start_ns)
     )
 
 
@@ -140,7 +139,8 @@ async def write_up(
     """Judge the evidence (in a worker thread: checking is work) and make the Run."""
     verdicts = await asyncio.to_thread(judge, request, workload, evidence, known)
     ledger = evidence.ledger
-    numbers = figures(evidence.window, ledger, cluster.system.ports, cluster.nodes, evidence.idle)
+    cpu_s = {node: round(await cluster.runtime.cpu_seconds(node), 3) for node in cluster.nodes}
+    numbers = replace(figures(evidence.window, ledger, cluster.system.ports, cluster.nodes, evidence.idle), cpu_s=cpu_s)
     return Run(
         test=request.test,
         system=cluster.system.name,

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_coordchaos.checkers.registry import Invariant
-from pytest_coordchaos.cost.budgets import IdleRate, evaluate
+from pytest_coordchaos.cost.budgets import evaluate
+from pytest_coordchaos.cost.counting import IdleRate
 from pytest_coordchaos.cost.ledger import Ledger
 from pytest_coordchaos.history.model import History
 from pytest_coordchaos.run import InvariantRequest, RunFault, TestRequest

@@ -14,8 +14,8 @@ from pathlib import Path
 from pytest_coordchaos.clock import Clock
 from pytest_coordchaos.cost.ledger import Ledger, LinkId
 from pytest_coordchaos.errors import FaultError, UsageError
-from pytest_coordchaos.faults.model import Cut, DirectionState, Fault, Partition, Pause, Refuse, Slow
-from pytest_coordchaos.faults.resolve import describe, difference, resolve
+from pytest_coordchaos.faults.model import DirectionState, Fault, Pause
+from pytest_coordchaos.faults.resolve import describe, difference, named, resolve
 from pytest_coordchaos.history.recorder import Recorder
 from pytest_coordchaos.relay.control_client import Mark, ProbeResult, RelayControl
 from pytest_coordchaos.runtimes.base import Address, NodeSpec, NodeState, Runtime
@@ -156,7 +156,7 @@ class LiveCluster:
         Raises:
             UsageError: It names a node the system does not have.
         """
-        self._check_nodes(*_names(fault))
+        self._check_nodes(*(named(fault) - {CLIENTS}))
         start_ns = self.clock.now_ns()
         if isinstance(fault, Pause):
             await self._pause(fault)
@@ -291,14 +291,3 @@ class LiveCluster:
         for name in names:
             if name not in self.nodes:
                 raise UsageError(f"There is no node {name!r}; the system's nodes are: {', '.join(self.nodes)}")
-
-
-def _names(fault: Fault) -> set[str]:
-    match fault:
-        case Cut() | Refuse() | Slow():
-            names = {fault.source, fault.target}
-        case Partition():
-            names = set().union(*fault.groups)
-        case Pause():
-            names = {fault.node}
-    return names - {CLIENTS}

@@ -15,7 +15,7 @@ from pytest_coordchaos.checkers.registry import INVARIANTS, Invariant
 from pytest_coordchaos.clock import Clock, SystemClock
 from pytest_coordchaos.cluster import Cluster
 from pytest_coordchaos.errors import CoordChaosError, UsageError
-from pytest_coordchaos.experiment import Experiment, by_hand, write_up
+from pytest_coordchaos.experiment import Experiment, by_hand, measure_idle, write_up
 from pytest_coordchaos.faults import plan as plans
 from pytest_coordchaos.faults import words as fault_words
 from pytest_coordchaos.history.model import History
@@ -228,6 +228,7 @@ class Session:
             start_ns=window.start_ns,
             ledger=ledger,
             faults=by_hand(live, window.start_ns, ledger.end_ns),
+            idle=await measure_idle(live, request, self._clock),
         )
         return await write_up(live, request, None, evidence, known=self._known, seed=request.seed)
 
