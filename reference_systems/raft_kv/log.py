@@ -53,6 +53,8 @@ class RaftLog:
 
     def between(self, first: int, last: int) -> tuple[Entry, ...]:
         """Entries `first` … `last`, both included; () when first > last."""
+        if first > last:
+            return ()
         return tuple(self._entries[first - self.base_index - 1 : last - self.base_index])
 
     def batch(self, first: int, *, entries: int, size_bytes: int) -> tuple[Entry, ...]:
