@@ -14,7 +14,7 @@ def main(arguments: list[str]) -> None:
     if len(arguments) != 2:
         raise SystemExit("usage: python -S -m reference_systems.kit MODULE:FUNCTION /path/node.json")
     # Nodes speak no TLS, and importing ssl costs a quarter of the start. asyncio does without it.
-    sys.modules["ssl"] = None  # type: ignore[assignment]
+    sys.modules["ssl"] = None  # type: ignore[assignment]  # None means: do not import
     import asyncio
     import os
     import traceback

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_coordchaos import NodeProbe, Port, System, Workload, ready_when
+from pytest_coordchaos import NodeProbe, Port, System, ready_when, register
 from reference_systems.kit.frames import Frame, FrameDecoder, encode
 from reference_systems.raft_kv.client import client
 from reference_systems.raft_kv.config import Config
@@ -41,7 +41,7 @@ def system(nodes: int = 3, **options: float) -> System:
         ready=ready_when("knows a leader", _knows_leader),
         roles={"leader": _leads},
         client=client,
-        workloads={"register": _register},
+        workloads={"register": register},
     )
 
 
@@ -75,9 +75,3 @@ async def _leads(probe: NodeProbe) -> int | None:
     """The term, if the node says that it leads; of two who say so, the higher term is the leader."""
     answer = await status(probe)
     return int(answer["term"]) if answer["role"] == "leader" else None
-
-
-def _register(**options: Any) -> Workload:
-    from pytest_coordchaos.workloads.register import register
-
-    return register(**options)
