@@ -85,9 +85,9 @@ class Observed:
         self.ledger = ledger.between(nodes)
         self.idle = idle
         self._ports = {port.name: port for port in ports}
-        self.undeclared = sorted(
-            {m.link.port for m in self.ledger if self.background_of(m.link.port) is None} | self._silent_ports()
-        )
+        self.carrying = [total for total in self.ledger.totals if total.offered_bytes]
+        in_use = {total.link.port for total in self.carrying} | {m.link.port for m in self.ledger}
+        self.undeclared = sorted(port for port in in_use if self.background_of(port) is None)
         self.foreground = [m for m in self.ledger if m.message_class not in (self.background_of(m.link.port) or ())]
         self._known = frozenset(op.id for op in history)
 

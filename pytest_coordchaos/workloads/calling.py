@@ -69,6 +69,8 @@ def _work(jobs: queue.SimpleQueue[Job | None]) -> None:
 
 def _settle(answer: asyncio.Future[Any], result: object, error: BaseException | None) -> None:
     if answer.done():  # given up meanwhile
+        if inspect.iscoroutine(result):
+            result.close()
         return
     if isinstance(error, StopIteration):  # a future refuses it
         error = RuntimeError(f"the client raised StopIteration: {error}")

@@ -17,12 +17,16 @@ from typing import Any, Protocol
 
 from pytest_coordchaos.clock import Clock
 from pytest_coordchaos.errors import Failed
+from pytest_coordchaos.history.model import Outcome
 from pytest_coordchaos.workloads.calling import Caller
 from pytest_coordchaos.workloads.model import Call, Client, Request, Workload
 
 __all__ = ["Driven", "Recording", "drive"]
 
 _BACKOFF_S, _BACKOFF_MAX_S = 0.02, 0.2
+_FAILS_IN_A_ROW = 5
+"""So many refusals, and a client tries another node: this one may be of no use to it any more."""
+
 _ERROR_CHARS = 300
 
 
@@ -157,6 +161,7 @@ class _Worker:
     connection: Any = None
     connected: bool = False
     misses: int = 0
+    fails: int = 0
 
     def __post_init__(self) -> None:
         self.turn = self.number
@@ -178,14 +183,23 @@ class _Worker:
                     break
                 if task[0] > now_ns:
                     await self.clock.sleep((task[0] - now_ns) / 1e9)
-                if await self._perform(*task):
-                    self.misses = 0
-                else:
-                    await self._leave()
-                    self.process = self.recorder.next_process()
-                    await self._move_on()
+                await self._go_on(await self._perform(*task))
         finally:
             await self._leave()
+
+    async def _go_on(self, outcome: Outcome) -> None:
+        """Draw the consequences of an outcome for process, connection and pace."""
+        if outcome is Outcome.INFO:
+            self.process = self.recorder.next_process()
+        self.fails = self.fails + 1 if outcome is Outcome.FAIL else 0
+        if outcome is Outcome.OK:
+            self.misses = 0
+        if outcome is Outcome.INFO or self.fails >= _FAILS_IN_A_ROW:
+            self.fails = 0
+            await self._leave()
+            await self._move_on()
+        else:
+            await asyncio.sleep(0)  # a client that never waits must not keep the others from working
 
     async def _connect(self) -> bool:
         """Have a connection; False when the time is over first."""
@@ -213,8 +227,8 @@ class _Worker:
         if left_s > 0:
             await self.clock.sleep(min(_BACKOFF_S * 2 ** min(self.misses - 1, 10), _BACKOFF_MAX_S, left_s))
 
-    async def _perform(self, intended_ns: int, request: Request) -> bool:
-        """One operation from invocation to its end; False when its outcome is unknown."""
+    async def _perform(self, intended_ns: int, request: Request) -> Outcome:
+        """One operation from invocation to its end."""
         intended = None if self.demand.starts is None else intended_ns
         op_id = self.recorder.invoke(self.process, request.f, request.key, request.value, intended_ns=intended, node=self.node)
         call = Call(id=op_id, request=request, timeout_s=self.workload.timeout_s)
@@ -223,16 +237,16 @@ class _Worker:
                 result = await self.caller.call(self.client.call, self.connection, call)
         except Failed as error:
             self.recorder.fail(op_id, _text(error))
-            return True
+            return Outcome.FAIL
         except Exception as error:
             expired = isinstance(error, TimeoutError) and limit.expired()
             self.recorder.info(op_id, f"no answer within {self.workload.timeout_s:g} s" if expired else _text(error))
-            return False
+            return Outcome.INFO
         except BaseException as error:  # cancelled or interrupted: the operation may have been sent
             self.recorder.info(op_id, _text(error))
             raise
         self.recorder.ok(op_id, result)
-        return True
+        return Outcome.OK
 
     async def _leave(self) -> None:
         """Close the connection as well as it can be closed within the client's time."""

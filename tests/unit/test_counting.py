@@ -1,0 +1,303 @@
+"""Every rule of docs/reference/counting.md, by its id; the last test holds doc and tests together."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from pytest_coordchaos.cost.budgets import IdleRate, evaluate, idle_rate
+from pytest_coordchaos.cost.figures import figures
+from pytest_coordchaos.cost.ledger import Ledger
+from pytest_coordchaos.history.model import History
+from pytest_coordchaos.relay.framing import framer_pair
+from pytest_coordchaos.run import BudgetRequest
+from pytest_coordchaos.system.model import Port
+from pytest_coordchaos.verdicts import Status, Verdict
+from tests.unit.cost_samples import NODES, PEER, client_message, history, ledger, message, operation, puts, totals
+
+PLAIN = Port("peer", protocol="frames")
+RAW = Port("peer")
+
+
+def judged(
+    name: str,
+    limit: float,
+    past: History,
+    crossed: Ledger,
+    *,
+    op: str | None = None,
+    ports: Sequence[Port] = (PEER,),
+    idle: IdleRate | None = None,
+) -> Verdict:
+    """The verdict on one limit."""
+    (verdict,) = evaluate(BudgetRequest(op=op, limits={name: limit}), past, crossed, ports, NODES, idle)
+    return verdict
+
+
+def per_op(
+    past: History,
+    crossed: Ledger,
+    *,
+    op: str | None = None,
+    name: str = "messages_per_op",
+    ports: Sequence[Port] = (PEER,),
+    idle: IdleRate | None = None,
+) -> float | None:
+    """What one budget measures."""
+    return judged(name, 1e9, past, crossed, op=op, ports=ports, idle=idle).measured
+
+
+def frame(number: int, operation_id: int = 0, body: bytes = b"") -> bytes:
+    """One frame of our protocol."""
+    return struct.pack(">IHQH", 12 + len(body), number, operation_id, 1) + body
+
+
+def test_rule_frames() -> None:
+    there, _ = framer_pair("frames", {1: "append"})
+    assert [name for name, _, _ in there.feed(frame(1) + frame(1, 7, b"body"))] == ["append", "append"]
+
+
+def test_rule_http1() -> None:
+    there, back = framer_pair("http1", {})
+    requests = there.feed(b"POST /kv HTTP/1.1\r\nHost: n1\r\nContent-Length: 2\r\n\r\nhi")
+    responses = back.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    assert (len(requests), len(responses)) == (1, 1)
+
+
+def test_rule_json_lines() -> None:
+    there, _ = framer_pair("json-lines", {})
+    assert len(there.feed(b'{"type": "put"}\n{"type": "get"}\n{"type"')) == 2
+
+
+def test_rule_replies() -> None:
+    assert per_op(puts(1), ledger(message(ids=(1,)), message("append-ack", ids=(1,), reply=True))) == 2
+
+
+def test_rule_undeclared_protocol() -> None:
+    crossed, idle = (
+        ledger(more=(totals(1000, 0, protocol="bytes"),)),
+        IdleRate(seconds=1, messages_per_s={}, bytes_per_s={"peer": 100}),
+    )
+    unknown = judged("messages_per_op", 1e9, puts(2), crossed, ports=(RAW,), idle=idle)
+    assert unknown.status is Status.UNKNOWN
+    assert "declares no protocol" in unknown.summary
+    assert per_op(puts(2), crossed, name="bytes_per_op", ports=(RAW,), idle=idle) == (1000 - 200) / 2
+
+
+@pytest.mark.parametrize(("framed", "status"), [(94, Status.UNKNOWN), (95, Status.HELD)])
+def test_rule_unframed_bytes(framed: int, status: Status) -> None:
+    crossed = Ledger(messages=(message(ids=(1,)),), totals=(totals(100, framed),), end_ns=10**9)
+    assert judged("messages_per_op", 9, puts(1), crossed).status is status
+
+
+def test_rule_node_to_node() -> None:
+    assert per_op(puts(1), ledger(message(ids=(1,)), client_message((1,)), client_message((1,)))) == 1
+
+
+def test_rule_offered() -> None:
+    assert per_op(puts(1), ledger(message(ids=(1,)), message(ids=(1,), delivered=False))) == 2
+
+
+def test_rule_retries() -> None:
+    again = message(ids=(1,))
+    assert per_op(puts(1), ledger(again, again, again), op="put") == 3
+
+
+def test_rule_background_declared() -> None:
+    assert per_op(puts(2), ledger(message(ids=(1,)), message(ids=(2,)), *[message("heartbeat")] * 50)) == 1
+
+
+def test_rule_background_undeclared_takes_the_idle_rate_off() -> None:
+    idle = idle_rate(ledger(*[message("ping")] * 3, seconds=1.0), [PLAIN], NODES)
+    verdict = judged("messages_per_op", 4, puts(2), ledger(*[message("any")] * 14, seconds=2.0), ports=(PLAIN,), idle=idle)
+    assert verdict.measured == (14 - 3 * 2) / 2
+    assert (
+        "background taken from an idle window of 1.0 s: 3 messages/s; load suppresses heartbeats, so this undercounts"
+        in verdict.details
+    )
+
+
+def test_rule_background_undeclared_never_below_nothing() -> None:
+    idle = IdleRate(seconds=1, messages_per_s={"peer": 1000.0}, bytes_per_s={})
+    assert per_op(puts(2), ledger(message("any")), ports=(PLAIN,), idle=idle) == 0
+
+
+def test_rule_background_undeclared_without_an_idle_window() -> None:
+    verdict = judged("messages_per_op", 1e9, puts(2), ledger(message("any")), ports=(PLAIN,))
+    assert verdict.status is Status.UNKNOWN
+    assert "no idle window was measured" in verdict.summary
+
+
+def test_rule_background_rate() -> None:
+    crossed = ledger(*[message("heartbeat")] * 6, message(), seconds=2.0)
+    assert per_op(puts(1), crossed, name="background_messages_per_s") == 3
+
+
+def test_rule_background_rate_of_an_idle_window() -> None:
+    idle = IdleRate(seconds=1, messages_per_s={"peer": 7.5}, bytes_per_s={})
+    assert per_op(puts(1), ledger(message("any")), name="background_messages_per_s", ports=(PLAIN,), idle=idle) == 7.5
+
+
+def test_rule_denominator() -> None:
+    past = history(operation(1), operation(2, outcome="fail"), operation(3, outcome="info"), operation(4))
+    assert per_op(past, ledger(*[message()] * 8)) == 2
+
+
+def test_rule_denominator_when_nothing_ended_ok() -> None:
+    verdict = judged("messages_per_op", 1e9, history(operation(1, outcome="fail")), ledger(message(ids=(1,))), op="put")
+    assert (verdict.status, verdict.measured) == (Status.UNKNOWN, None)
+    assert "none of 1 'put' operations ended ok" in verdict.summary
+
+
+def test_rule_whole_window() -> None:
+    assert per_op(puts(2), ledger(message(ids=(1,)), message("no-op"), message(ids=(999,)), message(ids=(2,)))) == 2
+
+
+def test_rule_attribution() -> None:
+    past = history(operation(1), operation(2, "get"), operation(3))
+    crossed = ledger(message(ids=(1,)), message(ids=(3,)), message("ack", ids=(3,)), message("read", ids=(2,)), message("no-op"))
+    verdict = judged("messages_per_op", 2, past, crossed, op="put")
+    assert verdict.measured == 1.5
+    assert "attributed to an operation: 80% of 5 foreground messages" in verdict.details
+
+
+def test_rule_attribution_of_operations_outside_the_window() -> None:
+    past = history(operation(5), operation(6, "get"))
+    assert per_op(past, ledger(message(ids=(5,)), message(ids=(1,)), message(ids=(1, 5))), op="put") == 1.5
+
+
+def test_rule_attribution_without_names_when_all_are_of_one_kind() -> None:
+    assert per_op(puts(2), ledger(*[message()] * 6), op="put") == 3
+
+
+def test_rule_attribution_without_names_when_kinds_are_mixed() -> None:
+    verdict = judged("messages_per_op", 1e9, history(operation(1), operation(2, "get")), ledger(message()), op="put")
+    assert verdict.status is Status.UNKNOWN
+    assert "messages do not name their operation, and the window holds other operations too: get" in verdict.summary
+
+
+def test_rule_attribution_without_names_on_one_of_two_ports() -> None:
+    """A second port that names nothing must not make the cost of an operation look smaller."""
+    gossip = Port("gossip", protocol="json-lines", background=frozenset())
+    crossed = ledger(message(ids=(1,)), message("digest", port="gossip"))
+    verdict = judged("messages_per_op", 1e9, history(operation(1), operation(2, "get")), crossed, op="put", ports=(PEER, gossip))
+    assert verdict.status is Status.UNKNOWN
+
+
+def test_rule_batch() -> None:
+    past = history(operation(1), operation(2), operation(3, "get"))
+    assert per_op(past, ledger(message(ids=(1, 2, 3)), message(ids=(1, 2, 3))), op="get") == pytest.approx(2 / 3)
+    assert per_op(puts(3), ledger(*[message(ids=(1, 2, 3))] * 3), op="put") == 1  # exactly: no rounding may tip a limit
+
+
+def test_rule_bytes_of_foreground_frames() -> None:
+    crossed = ledger(message(ids=(1,), size=70), message("ack", ids=(1,), size=30), message("heartbeat", size=5000))
+    assert per_op(puts(1), crossed, name="bytes_per_op") == 100
+    assert per_op(puts(1), crossed, name="bytes_per_op", op="put") == 100
+
+
+def test_rule_bytes_less_the_idle_rate() -> None:
+    idle = idle_rate(ledger(message("ping", size=40), seconds=1.0), [PLAIN], NODES)
+    assert (
+        per_op(puts(2), ledger(message("any", size=1000), seconds=2.0), name="bytes_per_op", ports=(PLAIN,), idle=idle)
+        == (1000 - 80) / 2
+    )
+
+
+def test_rule_bytes_of_a_raw_port_that_declares_no_background() -> None:
+    raw = Port("peer", background=frozenset())
+    assert per_op(puts(2), ledger(more=(totals(600, 0, protocol="bytes"),)), name="bytes_per_op", ports=(raw,)) == 300
+
+
+def test_rule_latency_start() -> None:
+    late = history(operation(1, latency_ms=40.0, late_ms=39.0))
+    assert per_op(late, ledger(), name="p50_ms") == 40
+
+
+def test_rule_latency_rank() -> None:
+    past = history(*(operation(i, latency_ms=float(i)) for i in range(1, 201)))
+    assert (per_op(past, ledger(), name="p50_ms"), per_op(past, ledger(), name="p99_ms")) == (100, 198)
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "status"),
+    [
+        ("p50_ms", 9.0, Status.VIOLATED),  # 10 ms even if the unanswered had been answered when given up
+        ("p50_ms", 10.0, Status.UNKNOWN),
+        ("p50_ms", 20.0, Status.HELD),  # 20 ms even if the unanswered last for ever
+        ("p99_ms", 999.0, Status.VIOLATED),
+        ("p99_ms", 5000.0, Status.UNKNOWN),  # nobody knows how long the slowest one took
+    ],
+)
+def test_rule_latency_info(name: str, limit: float, status: Status) -> None:
+    answered = [operation(1, latency_ms=20.0), operation(2, latency_ms=10.0)]
+    past = history(*answered, operation(3, "put", "info", 1.0), operation(4, "put", "info", 1000.0))
+    assert judged(name, limit, past, ledger()).status is status
+
+
+def test_rule_latency_info_that_cannot_move_the_percentile() -> None:
+    """A connection reset at once ends in info after a moment; the median stays judgeable."""
+    past = history(*(operation(i, latency_ms=5.0) for i in range(1, 10)), operation(10, "put", "info", 0.1))
+    assert judged("p50_ms", 5, past, ledger()).status is Status.HELD
+
+
+def test_rule_latency_fails_quick_ones_do_not_help() -> None:
+    past = history(operation(1, latency_ms=100.0), *(operation(i, "put", "fail", 0.1) for i in range(2, 100)))
+    assert per_op(past, ledger(), name="p50_ms") == 100
+
+
+def test_rule_latency_fails_slow_ones_do_not_hide() -> None:
+    past = history(operation(1, latency_ms=1.0), operation(2, "put", "fail", 900.0))
+    assert per_op(past, ledger(), name="p99_ms") == 900
+
+
+def test_rule_inclusive() -> None:
+    assert judged("messages_per_op", 2, puts(1), ledger(message(), message())).status is Status.HELD
+
+
+@pytest.mark.parametrize("name", ["messages_per_op", "bytes_per_op", "background_messages_per_s"])
+def test_rule_nothing_seen_no_traffic(name: str) -> None:
+    verdict = judged(name, 1e9, puts(1), ledger(client_message((1,))))
+    assert verdict.status is Status.UNKNOWN
+    assert "no node-to-node traffic was seen" in verdict.summary
+
+
+@pytest.mark.parametrize("name", ["messages_per_op", "bytes_per_op", "p50_ms", "p99_ms"])
+def test_rule_nothing_seen_no_operation(name: str) -> None:
+    verdict = judged(name, 1e9, puts(3), ledger(message(ids=(1,))), op="get")
+    assert verdict.status is Status.UNKNOWN
+    assert "no 'get' operation was recorded" in verdict.summary
+
+
+@pytest.mark.parametrize("name", ["messages_per_op", "bytes_per_op", "background_messages_per_s"])
+def test_rule_incomplete(name: str) -> None:
+    verdict = judged(name, 0, puts(1), ledger(message(ids=(1,)), complete=False, note="its store was full"))
+    assert verdict.status is Status.UNKNOWN
+    assert "the ledger is incomplete: its store was full" in verdict.summary
+
+
+@pytest.mark.parametrize("name", ["messages_per_op", "bytes_per_op", "background_messages_per_s"])
+def test_rule_bypass(name: str) -> None:
+    verdict = judged(name, 1e9, puts(1), ledger(message(ids=(1,)), bypasses=("n1 reached n2 directly",)))
+    assert verdict.status is Status.UNKNOWN
+    assert "went round the relay: n1 reached n2 directly" in verdict.summary
+
+
+def test_rule_shares() -> None:
+    crossed = Ledger(messages=(message(ids=(1,)), message("no-op")), totals=(totals(100, 97),), end_ns=10**9)
+    shown = figures(puts(1), crossed, [PEER], NODES)
+    assert (shown.framed_share, shown.attributed_share) == (0.97, 0.5)
+
+
+def test_every_rule_of_the_document_has_a_test_and_every_test_a_rule() -> None:
+    document = Path(__file__).parents[2] / "docs" / "reference" / "counting.md"
+    rules = re.findall(r"^\| `([a-z0-9-]+)` \|", document.read_text(encoding="utf-8"), re.MULTILINE)
+    tests = [name.removeprefix("test_rule_") for name in globals() if name.startswith("test_rule_")]
+    untested = [rule for rule in rules if not any(test.startswith(rule.replace("-", "_")) for test in tests)]
+    unstated = [test for test in tests if not any(test.startswith(rule.replace("-", "_")) for rule in rules)]
+    assert len(rules) == len(set(rules)) >= 20
+    assert (untested, unstated) == ([], [])
