@@ -22,17 +22,17 @@ def main(arguments: list[str]) -> None:
 
     from reference_systems.kit.host import run
 
-    status = 0
+    status = 1
     try:
         asyncio.run(run(arguments[0], Path(arguments[1])))
+        status = 0
     except KeyboardInterrupt:
         status = 130
     except Exception:
+        sys.stdout.flush()
         traceback.print_exc()
-        status = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
+    finally:
+        os._exit(status)  # also when the log's disk is full and nothing more can be said
 
 
 if __name__ == "__main__":

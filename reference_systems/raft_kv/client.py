@@ -167,7 +167,7 @@ class RaftClient:
         """The node's answer; status "refused": it was never asked, "lost": it did not answer."""
         status = "refused"
         try:
-            async with asyncio.timeout(max(_ATTEMPT_S, timeout_s / 2)):
+            async with asyncio.timeout(max(_ATTEMPT_S, timeout_s / 4)):
                 if self._link is None:
                     self._link = _Link(self._target, *await self._cluster.open_connection(self._target, PORT))
                 status = "lost"
