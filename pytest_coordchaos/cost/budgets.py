@@ -117,10 +117,13 @@ def check_limits(limits: Mapping[str, object]) -> None:
 
 def _judge_count(count: Callable[[Observed, str | None], Count], per: str, seen: Observed, asked: Question) -> Verdict:
     counted = count(seen, asked.op)
-    if counted.value is None:
-        return _verdict(asked, Status.UNKNOWN, counted.doubt, details=counted.notes)
-    status = Status.HELD if counted.value <= asked.allowed else Status.VIOLATED
     details = (*_contributors(counted, per), *counted.notes)
+    if counted.value is None:
+        if counted.most is None or counted.most > asked.allowed:
+            return _verdict(asked, Status.UNKNOWN, counted.doubt, details=details)
+        said = f"at most {_compared(counted.most, asked)}"
+        return _verdict(asked, Status.HELD, said, measured=counted.most, details=(*details, counted.doubt))
+    status = Status.HELD if counted.value <= asked.allowed else Status.VIOLATED
     return _verdict(asked, status, _compared(counted.value, asked), measured=counted.value, details=details)
 
 

@@ -57,12 +57,14 @@ class Count:
     Args:
         value: The count; None when there is a doubt.
         doubt: Why it is unknown; "" when it is known.
+        most: With a doubt: it is at most this, where that much is sure.
         flows: What each flow contributed, in the unit of `value`.
         notes: How it was counted, where that is not plain.
     """
 
     value: float | None = None
     doubt: str = ""
+    most: float | None = None
     flows: Mapping[Flow, float] | None = None
     notes: tuple[str, ...] = ()
 
@@ -226,15 +228,17 @@ def _per_op(seen: Observed, op: str | None, weigh: Callable[[Message], int], tot
     if op is not None and seen.foreground and seen.names_operations():
         mine = tally(seen.foreground, frozenset(one.id for one in asked), weigh)
         flows, off, notes = _Part(mine, Fraction(), ())
+        doubt = ""
     elif op is not None and len(asked) < len(seen.history) and (seen.foreground or seen.raw):
         return Count(doubt=_no_names(seen, op))
-    elif doubt := seen.idle_doubt():
-        return Count(doubt=doubt)
     else:
         flows, off, notes = total(seen)
-    per_op = max(Fraction(), sum(flows.values(), Fraction()) - off) / len(asked)
+        doubt = seen.idle_doubt()
+    per_op = float(max(Fraction(), sum(flows.values(), Fraction()) - off) / len(asked))
     return Count(
-        value=float(per_op),
+        value=None if doubt else per_op,
+        doubt=doubt,
+        most=per_op,
         flows={flow: float(weight / len(asked)) for flow, weight in flows.items()},
         notes=(*notes, *_share_note(seen)),
     )

@@ -126,10 +126,13 @@ def test_rule_background_undeclared_never_below_nothing() -> None:
     assert per_op(puts(2), ledger(message("any")), ports=(PLAIN,), idle=idle) == 0
 
 
-def test_rule_background_undeclared_without_an_idle_window() -> None:
-    verdict = judged("messages_per_op", 1e9, puts(2), ledger(message("any")), ports=(PLAIN,))
-    assert verdict.status is Status.UNKNOWN
-    assert "no idle window was measured" in verdict.summary
+@pytest.mark.parametrize(("limit", "status"), [(1.9, Status.UNKNOWN), (2, Status.HELD), (2.1, Status.HELD)])
+def test_rule_background_undeclared_without_an_idle_window(limit: float, status: Status) -> None:
+    verdict = judged("messages_per_op", limit, puts(2), ledger(*[message("any")] * 4), ports=(PLAIN,))
+    assert verdict.status is status
+    assert "no idle window was measured" in verdict.summary + "".join(verdict.details)
+    assert ("held: at most 2 <= " in verdict.summary) == (limit >= 2)
+    assert figures(puts(2), ledger(message("any")), [PLAIN], NODES).messages_per_op is None
 
 
 def test_rule_background_rate() -> None:
