@@ -1,0 +1,150 @@
+"""Traffic that goes round the relay: seen in the kernel's table of sockets.
+
+The relay dials nodes from local addresses of its own. Any other connection to a node's real
+address is a bypass, and a partition that somebody walks around proves nothing. A node that talks
+to itself (same process group) crosses no link and is none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from time import monotonic_ns
+
+from pytest_coordchaos.cost.ledger import LinkId
+from pytest_coordchaos.relay.sockets_table import Owner, TcpSocket, owners_of, parse_table, read_tables
+from pytest_coordchaos.relay.wire import Address, LinkSpec
+
+__all__ = ["NOT_AVAILABLE", "BypassWatch"]
+
+NOT_AVAILABLE = "bypass detection is not available on this platform"
+POLL_S = 0.25
+
+_LISTEN, _TIME_WAIT = 0x0A, 0x06
+_NO_DATA = frozenset({0x02, 0x03, 0x07, 0x0C, _LISTEN})  # SYN_SENT, SYN_RECV, CLOSE, NEW_SYN_RECV
+_ANY_HOSTS = frozenset({"0.0.0.0", "::"})
+_GAP_NS = 2_000_000_000  # unseen for longer: the same addresses are another connection
+_MAX_SIGHTINGS = 1000
+
+
+@dataclass(slots=True)
+class _Sighting:
+    first_ns: int
+    last_ns: int
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Suspect:
+    """A connection to a node's address that is not the relay's."""
+
+    node: Address
+    foreign: Address
+    inode: int  # of the foreign end; 0: not known
+    closed: bool
+
+
+class BypassWatch:
+    """Remembers every connection to a node that is not the relay's, and when it was seen.
+
+    Attributes:
+        available: The kernel's table can be read here.
+    """
+
+    def __init__(self) -> None:
+        self.available = True
+        self._nodes: dict[Address, LinkId] = {}
+        self._sources: dict[Address, set[str]] = {}
+        self._sightings: dict[tuple[Address, Address], list[_Sighting]] = {}
+        self._count = 0
+        self._own_talk: set[tuple[Address, Address]] = set()
+        self._turn = asyncio.Lock()
+
+    def add(self, specs: Iterable[LinkSpec]) -> None:
+        """Watch the nodes these links lead to."""
+        for spec in specs:
+            self._nodes.setdefault(spec.upstream, spec.link)
+            self._sources.setdefault(spec.upstream, set()).add(spec.upstream_source)
+
+    async def look(self) -> None:
+        """Look at the table now. The table is read by a thread: traffic does not wait for it."""
+        async with self._turn:
+            if self.available and self._nodes:
+                await asyncio.get_running_loop().run_in_executor(None, self._look)
+
+    async def poll(self) -> None:
+        """Look for ever."""
+        while True:
+            await asyncio.sleep(POLL_S)
+            await self.look()
+
+    def seen(self, start_ns: int, end_ns: int) -> list[str]:
+        """One sentence for each bypass seen in the window."""
+        found = [s for sightings in self._sightings.values() for s in sightings if s.first_ns <= end_ns and s.last_ns >= start_ns]
+        return [s.words for s in sorted(found, key=lambda s: s.first_ns)]
+
+    def _look(self) -> None:
+        try:
+            text = read_tables()
+        except OSError:
+            self.available = False
+            return
+        now = monotonic_ns()
+        nodes = dict(self._nodes)
+        table = parse_table(text, {port for _, port in nodes})
+        suspects = {(s.node, s.foreign): s for s in self._suspects(table, nodes)}
+        self._own_talk &= suspects.keys()
+        fresh = {key: s for key, s in suspects.items() if key not in self._own_talk and not self._extend(key, s, now)}
+        if fresh:
+            self._judge(fresh, table, now)
+
+    def _suspects(self, table: list[TcpSocket], nodes: dict[Address, LinkId]) -> list[_Suspect]:
+        """Those ends of connections that reach a node from elsewhere than the relay; the dialler's ends last."""
+        by_port = {sock.local[1] for sock in table if sock.state == _LISTEN and sock.local[0] in _ANY_HOSTS}
+        anywhere = {node[1]: node for node in nodes if node[1] in by_port}
+        accepted, dialled = [], []
+        for sock in table:
+            if sock.state in _NO_DATA:
+                continue
+            closed = sock.state == _TIME_WAIT
+            node = sock.local if sock.local in nodes else anywhere.get(sock.local[1])
+            if node is not None and sock.remote[0] not in self._sources[node]:
+                accepted.append(_Suspect(node, sock.remote, 0, closed))
+            if sock.remote in nodes and sock.local[0] not in self._sources[sock.remote]:
+                dialled.append(_Suspect(sock.remote, sock.local, sock.inode, closed))
+        return accepted + dialled
+
+    def _extend(self, key: tuple[Address, Address], suspect: _Suspect, now: int) -> bool:
+        """Whether this one is known; what lingers in TIME_WAIT carries nothing any more, and is not seen again."""
+        sightings = self._sightings.get(key)
+        if not sightings:
+            return False
+        if suspect.closed:
+            return True
+        if now - sightings[-1].last_ns > _GAP_NS:
+            return False
+        sightings[-1].last_ns = now
+        return True
+
+    def _judge(self, fresh: dict[tuple[Address, Address], _Suspect], table: list[TcpSocket], now: int) -> None:
+        listeners = {sock.local: sock.inode for sock in table if sock.state == _LISTEN}
+        any_listeners = {sock.local[1]: sock.inode for sock in table if sock.state == _LISTEN and sock.local[0] in _ANY_HOSTS}
+        servers = {node: listeners.get(node) or any_listeners.get(node[1], 0) for node, _ in fresh}
+        owners = owners_of({s.inode for s in fresh.values()} | set(servers.values()))
+        for key, suspect in fresh.items():
+            dialler, server = owners.get(suspect.inode), owners.get(servers[suspect.node])
+            if dialler is not None and server is not None and dialler.group == server.group:
+                self._own_talk.add(key)
+            elif self._count < _MAX_SIGHTINGS:
+                self._count += 1
+                words = self._words(suspect, dialler, now)
+                self._sightings.setdefault(key, []).append(_Sighting(now, now, words))
+
+    def _words(self, suspect: _Suspect, dialler: Owner | None, now: int) -> str:
+        link = self._nodes[suspect.node]
+        who = f" (pid {dialler.pid}, {dialler.program})" if dialler else ""
+        return (
+            f"port {link.port} of {link.target} ({suspect.node[0]}:{suspect.node[1]}) was reached round the relay "
+            f"from {suspect.foreign[0]}:{suspect.foreign[1]}{who}, first seen at {now / 1e9:.3f} s"
+        )

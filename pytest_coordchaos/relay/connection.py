@@ -1,0 +1,175 @@
+"""A pair of flows between a dialler and a node, from accept to the last byte.
+
+What one end does reaches the other only along a flow: a reset or an end of stream travels like
+bytes, delayed where they are, swallowed where they are. Nothing else closes a connection but the
+link itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING
+
+from pytest_coordchaos.faults.model import DirectionState, LinkMode
+from pytest_coordchaos.relay.flow import Flow, reset
+from pytest_coordchaos.relay.framing import framer_pair
+from pytest_coordchaos.relay.store import Tally
+
+if TYPE_CHECKING:
+    from pytest_coordchaos.relay.link import Link
+    from pytest_coordchaos.relay.probe import Probe
+
+__all__ = ["Connection"]
+
+_BIND_ADDRESS_NO_PORT = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24)
+
+
+class Connection:
+    """One accepted connection and the one dialled for it.
+
+    Attributes:
+        up, down: Dialler to node, and the way back.
+        talker: The flow that received bytes last.
+        dialling: The node's end is being connected: what comes for it waits.
+        probe: The probe this connection belongs to; such a one is in no ledger and reaches no node.
+    """
+
+    __slots__ = ("_closing", "_dial_task", "dialling", "down", "link", "loop", "probe", "talker", "up")
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.loop = link.loop
+        self.talker: Flow | None = None
+        self.dialling = False
+        self.probe: Probe | None = None
+        self._dial_task: asyncio.Task[None] | None = None
+        self._closing = False
+        up_framer, down_framer = framer_pair(link.spec.protocol, link.spec.classes)
+        self.up = Flow(self, link.up_tally, up_framer, link.store, link.up_state)
+        self.down = Flow(self, link.down_tally, down_framer, link.store, link.down_state)
+        self.up.twin, self.down.twin = self.down, self.up
+
+    # -- from the flows ----------------------------------------------------------------------------
+
+    def opened(self, flow: Flow, transport: asyncio.Transport) -> None:
+        """A transport is there: the dialler's (dial the node), or the node's."""
+        if flow is self.down:
+            self.dialling = False
+        if self._closing or self.link.refusing:
+            self._closing = True
+            reset(transport)
+        elif flow is self.up:
+            self._accepted(transport)
+
+    def _accepted(self, transport: asyncio.Transport) -> None:
+        self.probe = self.link.probe_from(transport.get_extra_info("peername"))
+        if self.probe is not None:
+            self._make_uncounted(self.probe)
+        self.link.connections.add(self)
+        if self.probe is not None or self.up.mode is LinkMode.PASS:
+            self.dialling = True
+            self._dial_task = self.loop.create_task(self._dial())
+
+    def turn(self, flow: Flow) -> None:
+        """Bytes came from the other end than the last ones."""
+        if self.talker is not None:
+            self.up.tally.turns += 1
+        self.talker = flow
+
+    def discarded(self, flow: Flow, size: int) -> None:
+        """A flow threw bytes away."""
+        if self.probe is not None:
+            self.probe.discarded(flow is self.up, size)
+
+    def flow_ended(self) -> None:
+        """A flow passed on its end of stream: with both, the connection is over."""
+        if self.up.ended and self.down.ended:
+            self._closing = True
+            for transport in (self.up.source, self.down.source):
+                if transport is not None:
+                    transport.close()
+
+    def closed(self, flow: Flow) -> None:
+        """The transport a flow read from is gone; unless we closed it, it was reset."""
+        if not self._closing:
+            flow.send_reset()
+        if self.up.source is None and self.down.source is None and not self.dialling:
+            self.link.connections.discard(self)
+
+    # -- from the link -----------------------------------------------------------------------------
+
+    def set_states(self, up: DirectionState, down: DirectionState) -> None:
+        """Put states in force. Directions that lost something and pass again reset what they lead to."""
+        self.up.set_state(up)
+        self.down.set_state(down)
+        if self.dialling and self.up.mode is not LinkMode.PASS and self.probe is None:
+            self._stop_dialling()
+        never_connected = self.down.source is None and not self.dialling
+        if self.up.mode is LinkMode.PASS and (self.up.lossy or never_connected):
+            self._lift(self.up)
+        if self.down.mode is LinkMode.PASS and self.down.lossy:
+            self._lift(self.down)
+
+    def reset_both(self) -> None:
+        """Reset both ends at once, whatever the states: connections are refused, or the relay ends."""
+        self._closing = True
+        self._stop_dialling()
+        for transport in (self.up.source, self.down.source):
+            if transport is not None:
+                reset(transport)
+        if self.up.source is None and self.down.source is None:
+            self.link.connections.discard(self)
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _lift(self, flow: Flow) -> None:
+        """The reset of the end this flow leads to; that end's absence then travels back by itself."""
+        target = flow.sink
+        flow.detach()
+        if target is not None:
+            reset(target)
+        else:
+            flow.twin.send_reset()
+
+    def _stop_dialling(self) -> None:
+        if self._dial_task is not None:
+            self._dial_task.cancel()
+            self._dial_task = None
+        self.dialling = False
+
+    def _make_uncounted(self, probe: Probe) -> None:
+        for flow in (self.up, self.down):
+            flow.count_nothing(Tally(-1))
+        probe.connection = self
+
+    async def _dial(self) -> None:
+        """Connect to the node (or to a probe's far end), out of the accept loop."""
+        try:
+            sock = await (self.probe.far_socket() if self.probe is not None else self._node_socket())
+        except OSError:
+            self._dial_task = None
+            self.dialling = False
+            self.down.send_reset()  # refused: it must look so to the dialler, not like a clean end
+            if self.up.source is None:
+                self.link.connections.discard(self)
+            return
+        self._dial_task = None  # connected: from here on nobody cancels it
+        await self.loop.create_connection(lambda: self.down, sock=sock)
+
+    async def _node_socket(self) -> socket.socket:
+        spec = self.link.spec
+        family = socket.AF_INET6 if ":" in spec.upstream[0] else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            if family == socket.AF_INET:
+                sock.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
+            sock.bind((spec.upstream_source, 0))
+            await self.loop.sock_connect(sock, spec.upstream)
+            if sock.getsockname() == sock.getpeername():
+                raise ConnectionRefusedError("connected to itself: nobody listens there")
+        except BaseException:
+            sock.close()
+            raise
+        return sock

@@ -1,0 +1,222 @@
+"""Proof that a link does what it was told: real bytes through its own accept path and data path.
+
+A probe's connection is known by the local address it comes from, registered before it connects.
+It is treated like any other but for two things: it is in no ledger, and what is dialled for it is
+the relay's own far end, never a node. Evidence is positive: a cut is proven by the data path's
+discarding exactly the probe's bytes, not by silence alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from time import monotonic_ns
+from typing import TYPE_CHECKING
+
+from pytest_coordchaos.faults.model import DirectionState, LinkMode
+from pytest_coordchaos.relay.wire import ProbeResult
+
+if TYPE_CHECKING:
+    from pytest_coordchaos.relay.connection import Connection
+    from pytest_coordchaos.relay.link import Link
+
+__all__ = ["FarEnd", "Probe", "probe_link"]
+
+_BYTES = b"coordchaos probe".ljust(64, b".")
+_DEADLINE_S = 1.0
+_SLACK_MS = 50.0  # a delay of d is proven by an arrival in [d, d + slack)
+_TRIES = 3  # a late arrival may be the machine's fault: the best of so many counts
+
+
+class FarEnd:
+    """Where probes' connections lead instead of to a node: a listener of the relay's own."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self._listener.setblocking(False)
+        self._expected: dict[tuple[str, int], asyncio.Future[socket.socket]] = {}
+        self._loop.add_reader(self._listener.fileno(), self._accept)
+
+    async def connect(self, accepted: asyncio.Future[socket.socket]) -> socket.socket:
+        """A socket connected to the far end; `accepted` becomes the other side of it."""
+        sock = socket.socket()
+        try:
+            sock.setblocking(False)
+            sock.bind(("127.0.0.1", 0))
+            self._expected[sock.getsockname()] = accepted
+            await self._loop.sock_connect(sock, self._listener.getsockname())
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._loop.remove_reader(self._listener.fileno())
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, address = self._listener.accept()
+            except OSError:
+                return
+            accepted = self._expected.pop(address, None)
+            if accepted is None or accepted.done():
+                sock.close()
+                continue
+            sock.setblocking(False)
+            accepted.set_result(sock)
+
+
+class Probe:
+    """One connection through a link, both ends in our hands.
+
+    Attributes:
+        connection: The relay's connection, once it was accepted.
+        far: The socket at the node's place, once it is connected.
+    """
+
+    def __init__(self, far_end: FarEnd) -> None:
+        loop = asyncio.get_running_loop()
+        self.connection: Connection | None = None
+        self.far: asyncio.Future[socket.socket] = loop.create_future()
+        self._far_end = far_end
+        self._discards = {True: 0, False: 0}
+        self._enough: dict[bool, asyncio.Future[None]] = {True: loop.create_future(), False: loop.create_future()}
+
+    async def far_socket(self) -> socket.socket:
+        """What the connection dials."""
+        return await self._far_end.connect(self.far)
+
+    def discarded(self, upstream: bool, size: int) -> None:
+        """The data path threw away so many bytes of the probe's."""
+        self._discards[upstream] += size
+        if self._discards[upstream] >= len(_BYTES) and not self._enough[upstream].done():
+            self._enough[upstream].set_result(None)
+
+    async def wait_discarded(self, upstream: bool) -> int:
+        """Wait until a whole probe was thrown away, or the deadline; returns how many bytes were."""
+        await asyncio.wait([self._enough[upstream]], timeout=_DEADLINE_S)
+        return self._discards[upstream]
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        if self.connection is not None:
+            self.connection.reset_both()
+        if self.far.done() and not self.far.cancelled():
+            self.far.result().close()
+        self.far.cancel()
+
+
+async def probe_link(link: Link, far_end: FarEnd) -> list[ProbeResult]:
+    """Probe both directions of a link for the states in force; never raises, never waits for a node."""
+    started, version = monotonic_ns(), link.version
+    if link.refusing:
+        seen = await _try_refused(link)
+    else:
+        seen = await _try_both(link, far_end)
+    took_ms = (monotonic_ns() - started) / 1e6
+    if link.version != version:
+        seen = [(False, f"{text} (the state was changed again meanwhile)") for _, text in seen]
+    states = {"upstream": link.up_state, "downstream": link.down_state}
+    return [
+        ProbeResult(link=link.spec.link, direction=name, expected=state, ok=ok, observed=text, took_ms=took_ms)
+        for (name, state), (ok, text) in zip(states.items(), seen, strict=True)
+    ]
+
+
+_Seen = tuple[bool, str]
+
+
+async def _try_refused(link: Link) -> list[_Seen]:
+    near = _near_socket(link)
+    try:
+        async with asyncio.timeout(_DEADLINE_S):
+            await link.loop.sock_connect(near, link.address)
+        seen = (False, "a connection was accepted")
+    except ConnectionRefusedError:
+        seen = (True, "a connection was refused")
+    except (OSError, TimeoutError) as error:
+        seen = (False, f"a connection was not refused but failed: {error or 'no answer'}")
+    finally:
+        near.close()
+    return [seen, seen]
+
+
+async def _try_both(link: Link, far_end: FarEnd) -> list[_Seen]:
+    probe, near = Probe(far_end), _near_socket(link)
+    link.expect(probe, near.getsockname()[:2])
+    try:
+        async with asyncio.timeout(_DEADLINE_S):
+            await link.loop.sock_connect(near, link.address)
+            far = await asyncio.shield(probe.far)
+        both = await asyncio.gather(
+            _try_direction(probe, link.up_state, near, far, upstream=True),
+            _try_direction(probe, link.down_state, far, near, upstream=False),
+        )
+        return list(both)
+    except (OSError, TimeoutError) as error:
+        text = f"no probe connection could be made: {error or 'no answer'}"
+        return [(False, text), (False, text)]
+    finally:
+        link.probe_from(near.getsockname()[:2])
+        probe.close()
+        near.close()
+
+
+async def _try_direction(
+    probe: Probe, state: DirectionState, sender: socket.socket, receiver: socket.socket, *, upstream: bool
+) -> _Seen:
+    if state.mode is LinkMode.DROP:
+        return await _try_drop(probe, sender, receiver, upstream=upstream)
+    best_ms = float("inf")
+    for _ in range(_TRIES):
+        took_ms = await _try_pass(sender, receiver, state.delay_ms)
+        best_ms = min(best_ms, took_ms)
+        if took_ms < state.delay_ms + _SLACK_MS:
+            break
+    if best_ms == float("inf"):
+        return False, f"nothing arrived within {state.delay_ms + _DEADLINE_S * 1e3:.0f} ms"
+    text = f"{len(_BYTES)} bytes arrived after {best_ms:.2f} ms"
+    return state.delay_ms <= best_ms < state.delay_ms + _SLACK_MS, text
+
+
+async def _try_drop(probe: Probe, sender: socket.socket, receiver: socket.socket, *, upstream: bool) -> _Seen:
+    await asyncio.get_running_loop().sock_sendall(sender, _BYTES)
+    discarded = await probe.wait_discarded(upstream)
+    try:
+        arrived: int | None = len(receiver.recv(len(_BYTES)))
+    except BlockingIOError:
+        arrived = None
+    if arrived is not None:
+        return False, f"{arrived} bytes arrived" if arrived else "the end of the stream arrived"
+    if discarded != len(_BYTES):
+        return False, f"{discarded} of {len(_BYTES)} bytes were discarded within {_DEADLINE_S * 1e3:.0f} ms"
+    return True, f"{discarded} bytes were discarded, none arrived"
+
+
+async def _try_pass(sender: socket.socket, receiver: socket.socket, delay_ms: float) -> float:
+    """Milliseconds until the probe arrived whole; infinite when it did not."""
+    loop = asyncio.get_running_loop()
+    started, missing = monotonic_ns(), len(_BYTES)
+    try:
+        async with asyncio.timeout(_DEADLINE_S + delay_ms / 1e3):
+            await loop.sock_sendall(sender, _BYTES)
+            while missing:
+                data = await loop.sock_recv(receiver, missing)
+                if not data:
+                    return float("inf")
+                missing -= len(data)
+    except (OSError, TimeoutError):
+        return float("inf")
+    return (monotonic_ns() - started) / 1e6
+
+
+def _near_socket(link: Link) -> socket.socket:
+    family, host = (socket.AF_INET6, "::1") if ":" in link.address[0] else (socket.AF_INET, "127.0.0.1")
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    sock.bind((host, 0))
+    return sock

@@ -1,0 +1,153 @@
+"""The relay put together: links, their store, the watch for bypasses, the probes' far end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from time import monotonic_ns
+
+from pytest_coordchaos.cost.ledger import LinkId
+from pytest_coordchaos.faults.model import DirectionState
+from pytest_coordchaos.relay.bypass import NOT_AVAILABLE, BypassWatch
+from pytest_coordchaos.relay.link import Link
+from pytest_coordchaos.relay.ports import HeldPort, PortChooser
+from pytest_coordchaos.relay.probe import FarEnd, probe_link
+from pytest_coordchaos.relay.store import Store, Window
+from pytest_coordchaos.relay.wire import Address, LinkCounts, LinkSpec, Mark, ProbeResult
+
+__all__ = ["Conflict", "LedgerPart", "Relay", "UnknownLink"]
+
+
+class UnknownLink(LookupError):
+    """There is no link of that name."""
+
+
+class Conflict(ValueError):
+    """Two links of one name, or a port that is taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerPart:
+    """What of a ledger the relay alone knows."""
+
+    window: Window
+    bypasses: list[str]
+    note: str
+
+
+class Relay:
+    """All links of one cluster. Every method returns without waiting for any node or client.
+
+    Args:
+        seed: Seed of the choice of ports.
+        max_messages: How many messages the ledger keeps.
+    """
+
+    def __init__(self, *, seed: str, max_messages: int) -> None:
+        self.links: dict[LinkId, Link] = {}
+        self.store = Store(max_messages)
+        self._ports = PortChooser(seed)
+        self._watch = BypassWatch()
+        self._far_end = FarEnd()
+        self._turn = asyncio.Lock()  # guards changes of state, never a probe or a connection
+        self._poll = asyncio.get_running_loop().create_task(self._watch.poll())
+
+    async def add_links(self, specs: Sequence[LinkSpec]) -> dict[LinkId, Address]:
+        """Make links; all of them listen when this returns, or none was made.
+
+        Raises:
+            Conflict: A name is used twice, or a port is taken.
+        """
+        async with self._turn:
+            self._check_names(specs)
+            made: list[Link] = []
+            try:
+                for spec in specs:
+                    made.append(self._make(spec, 2 * (len(self.links) + len(made))))
+                    await made[-1].open()
+            except OSError as error:
+                for link in made:
+                    link.close()
+                host, port = specs[min(len(made), len(specs)) - 1].listen
+                raise Conflict(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+            self.links.update((link.spec.link, link) for link in made)
+            self._watch.add(specs)
+            return {link.spec.link: link.address for link in made}
+
+    async def apply(self, states: Mapping[LinkId, tuple[DirectionState, DirectionState]]) -> list[ProbeResult]:
+        """Put states in force and prove them.
+
+        Raises:
+            UnknownLink: Nothing was changed.
+        """
+        links = [self._link(name) for name in states]
+        async with self._turn:
+            for link, (up, down) in zip(links, states.values(), strict=True):
+                await link.set_states(up, down)
+        probed = await asyncio.gather(*(probe_link(link, self._far_end) for link in links))
+        return [result for results in probed for result in results]
+
+    async def mark(self) -> Mark:
+        """Where the ledger stands now."""
+        await self._watch.look()
+        totals = [tally.totals() for link in self.links.values() for tally in (link.up_tally, link.down_tally)]
+        return Mark(time_ns=monotonic_ns(), row=self.store.next_row, totals=tuple(totals))
+
+    def ledger(self, since: tuple[int, int], until: tuple[int, int]) -> LedgerPart:
+        """Messages and bypasses between two positions (row, time_ns)."""
+        window = self.store.window(since[0], until[0])
+        notes = []
+        if window.missing:
+            notes.append(
+                f"the relay keeps {self.store.max_messages} messages: {window.missing} older ones of this window are lost"
+            )
+        if not self._watch.available:
+            notes.append(NOT_AVAILABLE)
+        return LedgerPart(window=window, bypasses=self._watch.seen(since[1], until[1]), note="; ".join(notes))
+
+    def live(self) -> list[LinkCounts]:
+        """Counts of each link since it was made."""
+        return [_counts(link) for link in self.links.values()]
+
+    async def close(self) -> None:
+        """End every link and connection."""
+        self._poll.cancel()
+        self._far_end.close()
+        for link in self.links.values():
+            link.close()
+
+    def _link(self, name: LinkId) -> Link:
+        try:
+            return self.links[name]
+        except KeyError:
+            raise UnknownLink(f"there is no link {name}") from None
+
+    def _check_names(self, specs: Sequence[LinkSpec]) -> None:
+        seen: set[LinkId] = set(self.links)
+        for spec in specs:
+            if spec.link in seen:
+                raise Conflict(f"link {spec.link} exists already")
+            if spec.listen == spec.upstream:
+                host, port = spec.listen
+                raise Conflict(f"link {spec.link} would lead to itself: it is to listen on its own upstream {host}:{port}")
+            seen.add(spec.link)
+
+    def _make(self, spec: LinkSpec, way: int) -> Link:
+        host, port = spec.listen
+        held = HeldPort(host, port) if port else self._ports.hold(host)
+        return Link(spec, held, self.store, (way, way + 1))
+
+
+def _counts(link: Link) -> LinkCounts:
+    up, down = link.up_tally, link.down_tally
+    return LinkCounts(
+        link=link.spec.link,
+        open_connections=link.open_connections,
+        upstream_messages=up.messages,
+        downstream_messages=down.messages,
+        upstream_bytes=up.offered,
+        downstream_bytes=down.offered,
+        delivered_bytes=up.delivered + down.delivered,
+        saturated=up.saturated + down.saturated,
+    )

@@ -1,0 +1,278 @@
+"""What travels over the relay's control API: records, and their JSON. Shared by both ends; pure.
+
+Reading checks everything, so that a bad request is one clear sentence and nothing half-applied.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pytest_coordchaos.cost.ledger import LinkId
+from pytest_coordchaos.faults.model import DirectionState, LinkMode
+
+__all__ = [
+    "Address",
+    "BadRequest",
+    "LinkCounts",
+    "LinkSpec",
+    "Mark",
+    "ProbeResult",
+    "WayTotals",
+    "is_loopback",
+    "link_from_json",
+    "link_to_json",
+    "state_to_json",
+    "states_from_json",
+]
+
+Address = tuple[str, int]
+Json = dict[str, object]
+WayTotals = tuple[int, int, int, int]
+"""Bytes offered, delivered and framed, and turns, of one direction of one link since it was made."""
+
+_PROTOCOLS = ("bytes", "frames", "json-lines", "http1")
+_MAX_DELAY_MS = 3_600_000.0
+
+
+class BadRequest(ValueError):
+    """A request's body is not allowed; the message is one sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkSpec:
+    """What the relay must know of a link.
+
+    Args:
+        link: Its name.
+        listen: Where to listen, a loopback address; port 0: the relay chooses one below the ephemeral range.
+        upstream: The node's real address.
+        upstream_source: Local address the relay dials from; it marks the relay's own connections,
+            so that anything else that reaches the node's port is a bypass.
+        protocol: How its bytes are cut into messages.
+        classes: For `frames`: class number -> name.
+    """
+
+    link: LinkId
+    listen: Address
+    upstream: Address
+    upstream_source: str
+    protocol: str = "bytes"
+    classes: Mapping[int, str] = field(default_factory=dict)
+
+    def to_json(self) -> Json:
+        """As a JSON object."""
+        return {
+            "link": link_to_json(self.link),
+            "listen": list(self.listen),
+            "upstream": list(self.upstream),
+            "upstream_source": self.upstream_source,
+            "protocol": self.protocol,
+            "classes": {str(number): name for number, name in self.classes.items()},
+        }
+
+    @classmethod
+    def from_json(cls, raw: object, where: str) -> LinkSpec:
+        """From a JSON object.
+
+        Raises:
+            BadRequest: What is wrong with it, and where.
+        """
+        item = _object(raw, where)
+        listen = _address(item.get("listen"), f"{where}.listen", lowest_port=0)
+        if not is_loopback(listen[0]):
+            raise BadRequest(f"{where}.listen: {listen[0]!r} is not a loopback address; allowed: 127.x.y.z and ::1")
+        source = item.get("upstream_source")
+        if not isinstance(source, str) or not source:
+            raise BadRequest(f"{where}.upstream_source: {source!r} is not allowed; a numeric local address is")
+        protocol = item.get("protocol", "bytes")
+        if protocol not in _PROTOCOLS:
+            raise BadRequest(f"{where}.protocol: {protocol!r} is not known; allowed: {', '.join(_PROTOCOLS)}")
+        return cls(
+            link=link_from_json(item.get("link"), f"{where}.link"),
+            listen=listen,
+            upstream=_address(item.get("upstream"), f"{where}.upstream", lowest_port=1),
+            upstream_source=source,
+            protocol=str(protocol),
+            classes=_classes(item.get("classes", {}), f"{where}.classes"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeResult:
+    """What a probe saw of one direction of one link.
+
+    Args:
+        link: The link.
+        direction: "upstream" (dialler to node) or "downstream".
+        expected: The state that was to be proven.
+        ok: It was.
+        observed: One sentence: what was seen.
+        took_ms: How long the link's probe took.
+    """
+
+    link: LinkId
+    direction: str
+    expected: DirectionState
+    ok: bool
+    observed: str
+    took_ms: float
+
+    def to_json(self) -> Json:
+        """As a JSON object."""
+        return {
+            "link": link_to_json(self.link),
+            "direction": self.direction,
+            "expected": state_to_json(self.expected),
+            "ok": self.ok,
+            "observed": self.observed,
+            "took_ms": self.took_ms,
+        }
+
+    @classmethod
+    def from_json(cls, raw: object) -> ProbeResult:
+        """From a JSON object of the relay's."""
+        item = _object(raw, "probe")
+        return cls(
+            link=link_from_json(item.get("link"), "probe.link"),
+            direction=str(item.get("direction")),
+            expected=_state(item.get("expected"), "probe.expected"),
+            ok=item.get("ok") is True,
+            observed=str(item.get("observed")),
+            took_ms=_number(item.get("took_ms"), "probe.took_ms"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A position in the relay's ledger. Opaque: made by `mark`, given to `ledger`.
+
+    Args:
+        time_ns: When, CLOCK_MONOTONIC.
+        row: Number of the next message.
+        totals: By way: way 2k is the upstream direction of the k-th link, 2k + 1 its downstream one.
+    """
+
+    time_ns: int
+    row: int
+    totals: tuple[WayTotals, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkCounts:
+    """Counts of one link since it was made, read while traffic flows.
+
+    Args:
+        link: The link.
+        open_connections: Connections now.
+        upstream_messages, downstream_messages: Messages offered.
+        upstream_bytes, downstream_bytes: Bytes offered.
+        delivered_bytes: Bytes passed on, both directions.
+        saturated: How often a delay queue was full and the sender was held back.
+    """
+
+    link: LinkId
+    open_connections: int
+    upstream_messages: int
+    downstream_messages: int
+    upstream_bytes: int
+    downstream_bytes: int
+    delivered_bytes: int
+    saturated: int
+
+    @property
+    def messages(self) -> int:
+        """Messages offered, both directions."""
+        return self.upstream_messages + self.downstream_messages
+
+    @property
+    def bytes(self) -> int:
+        """Bytes offered, both directions."""
+        return self.upstream_bytes + self.downstream_bytes
+
+
+def states_from_json(raw: object, where: str) -> dict[LinkId, tuple[DirectionState, DirectionState]]:
+    """Wanted states of links, (upstream, downstream) of each.
+
+    Raises:
+        BadRequest: What is wrong, and where.
+    """
+    if not isinstance(raw, list):
+        raise BadRequest(f"{where}: a list of links is allowed, not {type(raw).__name__}")
+    states: dict[LinkId, tuple[DirectionState, DirectionState]] = {}
+    for number, entry in enumerate(raw):
+        item = _object(entry, f"{where}[{number}]")
+        link = link_from_json(item.get("link"), f"{where}[{number}].link")
+        if link in states:
+            raise BadRequest(f"{where}[{number}]: link {link} is named twice")
+        up, down = (_state(item.get(name), f"{where}[{number}].{name}") for name in ("upstream", "downstream"))
+        states[link] = (up, down)
+    return states
+
+
+def state_to_json(state: DirectionState) -> Json:
+    """A direction's state as a JSON object."""
+    return {"mode": state.mode.value, "delay_ms": state.delay_ms}
+
+
+def link_to_json(link: LinkId) -> list[str]:
+    """A link's name as a JSON array."""
+    return [link.source, link.target, link.port]
+
+
+def link_from_json(raw: object, where: str) -> LinkId:
+    """A link's name from a JSON array."""
+    if not isinstance(raw, list) or len(raw) != 3 or not all(isinstance(part, str) and part for part in raw):
+        raise BadRequest(f"{where}: {raw!r} is not a link; allowed: [source, target, port]")
+    return LinkId(*raw)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a numeric address is one of this machine's own, reachable from nowhere else."""
+    return host == "::1" or host.startswith("127.")
+
+
+def _state(raw: object, where: str) -> DirectionState:
+    item = _object(raw, where)
+    mode, delay_ms = item.get("mode", "pass"), item.get("delay_ms", 0)
+    if mode not in list(LinkMode):
+        raise BadRequest(f"{where}.mode: {mode!r} is not known; allowed: {', '.join(LinkMode)}")
+    number = _number(delay_ms, f"{where}.delay_ms")
+    if not 0 <= number <= _MAX_DELAY_MS:
+        raise BadRequest(f"{where}.delay_ms: {number:g} is not allowed; 0 to {_MAX_DELAY_MS:.0f} are")
+    return DirectionState(LinkMode(str(mode)), number)
+
+
+def _object(raw: object, where: str) -> Mapping[str, object]:
+    if not isinstance(raw, dict):
+        raise BadRequest(f"{where}: an object is allowed, not {type(raw).__name__}")
+    return raw
+
+
+def _number(raw: object, where: str) -> float:
+    if isinstance(raw, bool) or not isinstance(raw, int | float) or not math.isfinite(raw):
+        raise BadRequest(f"{where}: {raw!r} is not a number")
+    return float(raw)
+
+
+def _address(raw: object, where: str, *, lowest_port: int) -> Address:
+    if not isinstance(raw, list) or len(raw) != 2:
+        raise BadRequest(f"{where}: {raw!r} is not an address; allowed: [host, port]")
+    host, port = raw
+    if host == "localhost":
+        host = "127.0.0.1"
+    if not isinstance(host, str) or not host or host.strip("0123456789abcdefABCDEF.:"):
+        raise BadRequest(f"{where}: host {host!r} is not allowed; a numeric address is")
+    if isinstance(port, bool) or not isinstance(port, int) or not lowest_port <= port <= 65535:
+        raise BadRequest(f"{where}: port {port!r} is not allowed; {lowest_port} to 65535 are")
+    return host, port
+
+
+def _classes(raw: object, where: str) -> dict[int, str]:
+    classes: dict[int, str] = {}
+    for key, name in _object(raw, where).items():
+        if not key.isdecimal() or int(key) > 0xFFFF or not isinstance(name, str) or not name:
+            raise BadRequest(f"{where}: {key!r}: {name!r} is not allowed; class numbers 0 to 65535 and their names are")
+        classes[int(key)] = name
+    return classes

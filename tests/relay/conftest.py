@@ -1,0 +1,37 @@
+"""A real relay process for the tests of this directory, and small nodes behind its links."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.relay.rig import RelayProcess
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Tests here that are coroutine functions run in a loop of their own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = inspect.signature(pyfuncitem.obj).parameters
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
+    return True
+
+
+@pytest.fixture(scope="session")
+def relay() -> Iterator[RelayProcess]:
+    """One relay process, shared: each test makes links of its own."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest_coordchaos.relay", "--seed", "7"], stdout=subprocess.PIPE, text=True, bufsize=1
+    )
+    assert process.stdout is not None
+    host, port = process.stdout.readline().split()
+    yield RelayProcess(pid=process.pid, address=(host, int(port)))
+    process.terminate()
+    assert process.wait(timeout=10) == 0, "SIGTERM ends the relay cleanly"
+    process.stdout.close()
