@@ -16,6 +16,7 @@ __all__ = ["Call", "Calls"]
 
 _ILLEGAL = object()
 _NO_STATE = object()
+_USELESS = -1
 
 
 @dataclass(slots=True, eq=False)
@@ -69,18 +70,27 @@ class Calls:
     def _call(self, op: Operation) -> Call:
         model = self._model
         signature: Hashable = op.id if model.signature is None else model.signature(op)
-        kind = self._kinds.setdefault(signature, len(self._kinds))
-        if kind == len(self._examples):
-            self._examples.append(op)
+        kind = self._kind(signature, op)
         observes = model.observes_only is not None and model.observes_only(op)
         overwrites = model.overwrites is not None and model.overwrites(op)
         return Call(op, kind, op.outcome is Outcome.OK, observes, overwrites)
 
+    def _kind(self, signature: Hashable, op: Operation) -> int:
+        kind = self._kinds.setdefault(signature, len(self._kinds))
+        if kind == len(self._examples):
+            self._examples.append(op)
+        return kind
+
     def _prepare_crashed(self) -> None:
         """Give each kind of crashed operation a field of bits, with one guard bit above it."""
-        useful, crashed = self._horizon.useful_until_ns, [call for call in self._calls if not call.completed]
-        self._useful_ns = {call.kind: INFINITY_NS if useful is None else useful(call.op) for call in crashed}
-        counts = Counter(call.kind for call in crashed if self._useful_ns[call.kind] >= call.op.invoke_ns)
+        crashed = [call for call in self._calls if not call.completed]
+        self._next_kind: dict[int, tuple[int, int | None]] = {}
+        counts: Counter[int] = Counter()
+        for call in crashed:
+            kinds = self._kinds_in_time(call)
+            call.kind = kinds[0] if kinds else _USELESS
+            counts.update(kinds)
+        self._overwriting = {kind for kind in counts if self._model.overwrites and self._model.overwrites(self._examples[kind])}
         self._units: dict[int, int] = {}
         self._fields: dict[int, int] = {}
         self.guards = shift = 0
@@ -89,9 +99,25 @@ class Calls:
             self._units[kind], self._fields[kind] = 1 << shift, ((1 << width) - 1) << shift
             shift += width + 1
             self.guards |= 1 << (shift - 1)
-        self._overwriting = {call.kind for call in crashed if call.overwrites}
         self._available: dict[int, int] = {}
-        self._stale_fields = 0
+        self._moves: list[tuple[int, int | None]] = []
+
+    def _kinds_in_time(self, call: Call) -> list[int]:
+        """The kinds a crashed call goes through; each lasts as `_next_kind` says."""
+        kinds: list[int] = []
+        now_ns = call.op.invoke_ns
+        while self._horizon.recast is not None:
+            signature, until_ns = self._horizon.recast(call.op, now_ns)
+            kind = None if signature is None else self._kind(signature, call.op)
+            if kinds:
+                self._next_kind[kinds[-1]] = (now_ns - 1, kind)
+            if kind is None:
+                return kinds
+            kinds.append(kind)
+            if until_ns == INFINITY_NS:
+                return kinds
+            now_ns = until_ns + 1
+        return [call.kind]
 
     def _prepare_judging(self) -> None:
         """Find the calls that could be illegal, and until when an overwriting one can still come."""
@@ -99,8 +125,17 @@ class Calls:
             legal_in_worst = self._horizon.dead_is_worst and self._step(DEAD, call.kind) is not _ILLEGAL
             call.judged = call.completed and not (call.overwrites or legal_in_worst)
         self._judged_left = self._judged_ahead = sum(call.judged for call in self._calls)
-        ends = (call.op.return_ns if call.completed else self._useful_ns[call.kind] for call in self._calls if call.overwrites)
-        self._rescue_ns = max(ends, default=-1)
+        self._rescue_ns = max((self._useful_ns(call) for call in self._calls if call.overwrites), default=-1)
+
+    def _useful_ns(self, call: Call) -> int:
+        """The last time at which the call can take effect with any use."""
+        if call.completed:
+            return call.op.return_ns
+        kind, until_ns = call.kind, -1
+        while kind != _USELESS:
+            until_ns, after = self._next_kind.get(kind, (INFINITY_NS, None))
+            kind = _USELESS if after is None else after
+        return until_ns
 
     def events(self) -> Iterator[tuple[Call, bool]]:
         """Invocations (False) and returns (True) in order of time; at one time invocations come first."""
@@ -112,7 +147,7 @@ class Calls:
     def invoked(self, call: Call) -> None:
         """The call runs from now on, or may take effect from now on."""
         if not call.completed:
-            if self._useful_ns[call.kind] >= call.op.invoke_ns:
+            if call.kind != _USELESS:
                 self._available[call.kind] = self._available.get(call.kind, 0) + 1
             return
         if not self._free_bits:
@@ -147,16 +182,27 @@ class Calls:
     def begin(self, now_ns: int) -> None:
         """Time has moved on; crashed operations whose effect nobody will look at any more are forgotten."""
         self._absorbed.clear()
-        if now_ns == self._now_ns:
-            return
+        self._moves = []
         self._now_ns = now_ns
-        for kind in [kind for kind in self._available if self._useful_ns[kind] < now_ns]:
-            del self._available[kind]
-            self._stale_fields |= self._fields[kind]
+        late = [kind for kind in self._available if self._next_kind.get(kind, (INFINITY_NS, None))[0] < now_ns]
+        while late:
+            kind = late.pop()
+            after = self._next_kind[kind][1]
+            self._moves.append((kind, after))
+            count = self._available.pop(kind)
+            if after is not None:
+                self._available[after] = self._available.get(after, 0) + count
+                late += [after] if self._next_kind.get(after, (INFINITY_NS, None))[0] < now_ns else []
 
     def relevant(self, vector: int) -> int:
-        """The counts of crashed operations that still matter."""
-        return vector & ~self._stale_fields if vector else 0
+        """The counts of crashed operations, as kinds are from now on."""
+        for kind, after in self._moves if vector else ():
+            field, unit = self._fields[kind], self._units[kind]
+            count = (vector & field) // unit
+            vector &= ~field
+            if after is not None:
+                vector += count * self._units[after]
+        return vector
 
     def collapse(self, state: State) -> State:
         """The state, as far as anybody can still tell it apart."""

@@ -8,7 +8,7 @@ from typing import Any
 from pytest_coordchaos.checkers.models import Horizon, Model
 from pytest_coordchaos.checkers.values import DEAD, freeze
 from pytest_coordchaos.errors import UsageError
-from pytest_coordchaos.history.model import Operation, Outcome
+from pytest_coordchaos.history.model import INFINITY_NS, Operation, Outcome
 
 __all__ = ["multi_register", "mutex"]
 
@@ -57,10 +57,12 @@ def multi_register(initial: Any = None, *, nil_reads_unknown: bool = False) -> M
         def collapse(state: Any, now_ns: int) -> Any:
             return frozenset((key, value if until.get((key, value), -1) >= now_ns else DEAD) for key, value in state)
 
-        def useful_until_ns(op: Operation) -> int:
-            return max((until.get((key, value), -1) for writes, key, value in steps_of(op) if writes), default=-1)
+        def recast(op: Operation, now_ns: int) -> tuple[Hashable | None, int]:
+            writes = ((key, value) for writes, key, value in steps_of(op) if writes)
+            looked_at_ns = max((until.get(write, -1) for write in writes), default=-1)
+            return (steps_of(op), looked_at_ns) if now_ns <= looked_at_ns else (None, INFINITY_NS)
 
-        return Horizon(collapse=collapse, useful_until_ns=useful_until_ns)
+        return Horizon(collapse=collapse, recast=recast)
 
     return Model(
         name="multi-register",

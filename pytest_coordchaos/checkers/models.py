@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 
 from pytest_coordchaos.history.model import Operation
 
-__all__ = ["Access", "Collapse", "Horizon", "Model", "State", "Step"]
+__all__ = ["Access", "Collapse", "Horizon", "Model", "Recast", "State", "Step"]
 
 State = Hashable
 Step = Callable[[Any, Operation], tuple[bool, Any]]
 Collapse = Callable[[Any, int], Any]
+Recast = Callable[[Operation, int], tuple[Hashable | None, int]]
 
 
 class Access(NamedTuple):
@@ -43,12 +44,14 @@ class Horizon:
             operation returning at `now_ns` or later can tell from it.
         dead_is_worst: `DEAD` is no better than any state: all that is legal in it is legal in every
             state, with a result no worse. False where an operation may have seen "another value".
-        useful_until_ns: Crashed operation -> the last time at which its effect could be looked at.
+        recast: `(crashed operation, now_ns)` -> what it is alike to from now on (None: its effect can
+            help nobody any more), and the last time at which that holds. Depends on the operation's
+            signature alone. None: they stay what they are.
     """
 
     collapse: Collapse
     dead_is_worst: bool = False
-    useful_until_ns: Callable[[Operation], int] | None = None
+    recast: Recast | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

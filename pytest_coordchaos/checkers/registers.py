@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import bisect
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable
 from typing import Any
 
-from pytest_coordchaos.checkers.models import Access, Horizon, Model, State
+from pytest_coordchaos.checkers.looks import horizon_of
+from pytest_coordchaos.checkers.models import Access, Model, State
 from pytest_coordchaos.checkers.values import DEAD, freeze
 from pytest_coordchaos.errors import UsageError
-from pytest_coordchaos.history.model import INFINITY_NS, Operation, Outcome
+from pytest_coordchaos.history.model import Operation, Outcome
 
 __all__ = ["REGISTER_FS", "cas_register", "key_value", "register"]
 
@@ -119,86 +119,6 @@ def _model(
         observes_only=lambda op: access_of(op).kind in ("read", "read-any", "mismatch"),
         overwrites=lambda op: access_of(op).kind == "write",
         signature=access_of,
-        horizon=lambda operations: _horizon(operations, access_of),
+        horizon=lambda operations: horizon_of([(op, access_of(op)) for op in operations]),
         access=access_of,
     )
-
-
-def _horizon(operations: Sequence[Operation], access_of: AccessOf) -> Horizon:
-    """Which values will be looked at, and until when."""
-    accesses = [(op, access_of(op)) for op in operations]
-    until: dict[State, int] = {}
-    for op, access in _lookers(accesses):
-        until[access.expected] = max(until.get(access.expected, -1), op.return_ns)
-    appends = any(access.kind == "append" for _, access in accesses)
-    last_seen = _by_prefix(until) if appends else _by_value(until)
-    blind = not any(access.kind == "mismatch" for _, access in accesses)
-
-    def collapse(state: Any, now_ns: int) -> Any:
-        return state if last_seen(state) >= now_ns else DEAD
-
-    def useful_until_ns(op: Operation) -> int:
-        access = access_of(op)
-        if not blind:
-            return INFINITY_NS
-        return _last_part(until, access.new) if access.kind == "append" else last_seen(access.new)
-
-    return Horizon(collapse=collapse, dead_is_worst=blind, useful_until_ns=useful_until_ns)
-
-
-def _lookers(accesses: Sequence[tuple[Operation, Access]]) -> Iterator[tuple[Operation, Access]]:
-    """The operations that look at the state and matter: not a crashed cas whose new value nobody looks at."""
-    waiting: dict[State, list[tuple[Operation, Access]]] = {}
-    todo: list[tuple[Operation, Access]] = []
-    for op, access in accesses:
-        if access.kind in ("read", "mismatch") or (access.kind == "cas" and op.outcome is Outcome.OK):
-            todo.append((op, access))
-        elif access.kind == "cas":
-            waiting.setdefault(access.new, []).append((op, access))
-    if any(access.kind in ("mismatch", "append") for _, access in accesses):
-        todo += [crashed for of_value in waiting.values() for crashed in of_value]
-        waiting = {}
-    while todo:
-        op, access = todo.pop()
-        yield op, access
-        todo += waiting.pop(access.expected, ())
-
-
-def _by_value(until: dict[State, int]) -> Callable[[Any], int]:
-    return lambda state: until.get(state, -1)
-
-
-def _last_part(until: dict[State, int], piece: Any) -> int:
-    """When a value that an append of `piece` can have led to is looked at for the last time."""
-    whole = [(value, time_ns) for value, time_ns in until.items() if isinstance(value, str | tuple)]
-    return max((time_ns for value, time_ns in whole if (str(piece) if isinstance(value, str) else piece) in value), default=-1)
-
-
-def _by_prefix(until: dict[State, int]) -> Callable[[Any], int]:
-    """When a state, or anything it can grow into by appending, is looked at for the last time."""
-    texts = sorted(value for value in until if isinstance(value, str))
-    lists = [value for value in until if isinstance(value, tuple)]
-    known: dict[State, int] = {}
-
-    def last_seen(state: Any) -> int:
-        found = known.get(state)
-        if found is None:
-            found = known[state] = _longest(state)
-        return found
-
-    def _longest(state: Any) -> int:
-        if state is DEAD:
-            return -1
-        if state is None:
-            return INFINITY_NS
-        grown: Sequence[State]
-        if isinstance(state, tuple):
-            grown = [value for value in lists if value[: len(state)] == state]
-        elif isinstance(state, str):
-            low = bisect.bisect_left(texts, state)
-            grown = texts[low : bisect.bisect_left(texts, state + chr(0x10FFFF))]
-        else:
-            return INFINITY_NS
-        return max((until[value] for value in [*grown, state] if value in until), default=-1)
-
-    return last_seen
