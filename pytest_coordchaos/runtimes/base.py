@@ -44,6 +44,9 @@ class NodeSpec:
         files: Path relative to `directory` -> text, written before the first start.
         directory: The node's working directory.
         hosts: Host name -> address for a private hosts file; empty: none is made.
+        listens: Reserved addresses the node itself listens on: they are let go of just before it starts
+            and held again when it is dead. None: not known; then only programs that set SO_REUSEADDR
+            (or SO_REUSEPORT) can listen on reserved ports.
     """
 
     name: str
@@ -52,6 +55,7 @@ class NodeSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     hosts: Mapping[str, str] = field(default_factory=dict)
+    listens: Sequence[Address] | None = None
 
 
 class Runtime(Protocol):
@@ -90,6 +94,10 @@ class Runtime(Protocol):
 
     def exit_status(self, node: str) -> int | None:
         """Exit status of the node's last process (negative: the signal); None while it lives."""
+        ...
+
+    def command(self, node: str) -> str:
+        """The node's command as a shell would take it, for messages."""
         ...
 
     def log(self, node: str) -> str:
