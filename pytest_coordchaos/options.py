@@ -18,7 +18,9 @@ __all__ = ["read", "register"]
 
 def register(parser: pytest.Parser) -> None:
     """Tell pytest's parser of every flag and ini line. Defaults are None, or the ini value could never count."""
-    group = parser.getgroup("coordchaos", "chaos tests that assert invariants and coordination budgets")
+    group = parser.getgroup(
+        "coordchaos", "coordchaos (a marker wins over a flag, a flag over COORDCHAOS_*, that over an ini line)"
+    )
     for option in OPTIONS:
         if option.kind == "bool":
             group.addoption(option.flag, dest=option.dest, action="store_true", default=None, help=option.help)

@@ -44,7 +44,7 @@ def failure_text(runs: Sequence[Run], *, seed: int, allow_unknown: bool) -> str:
     blocks.sort(key=lambda block: block[2].status is not Status.VIOLATED)
     lines = [line for number, run, verdict in blocks for line in _verdict_lines(verdict, _of_many(number, run, len(runs)))]
     for run in {id(run): run for _, run, _ in blocks}.values():
-        lines += _circumstances(run)
+        lines += _circumstances(run) + ([f"Files: {run.directory}"] if run.directory else [])
     lines.append(f"Seed: {seed}")
     if runs[0].reproduce:
         lines.append(f"Reproduce: {runs[0].reproduce}")

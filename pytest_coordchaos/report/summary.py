@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from pytest_coordchaos.settings import Settings
 
 __all__ = ["write_summary"]
+
+_DIRECTORY = re.compile(rf"{re.escape(PREFIX)}(\d+\.)?directory")
 
 
 def write_summary(terminal: pytest.TerminalReporter, settings: Settings) -> None:
@@ -36,6 +39,9 @@ def _lines(rows: list[Row], reports: list[pytest.TestReport], settings: Settings
     yield seed_line(settings.seed, settings.origins.get("seed", "drawn"))
     for report in reports:
         yield from (str(value) for key, value in report.user_properties if key == f"{PREFIX}report_error")
+    if settings.keep:
+        kept = {str(value): None for report in reports for key, value in report.user_properties if _DIRECTORY.fullmatch(key)}
+        yield from (f"kept: {directory}" for directory in kept)
     if settings.report is not None:
         yield f"reports: {settings.report / settings.run_id}"
 

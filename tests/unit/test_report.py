@@ -102,6 +102,12 @@ def test_long_lists_of_faults_are_cut_and_say_so() -> None:
     assert "  pause n7, 0.00 s to the end\n  ...and 3 more\nSeed: 7" in text
 
 
+def test_a_failure_says_where_the_files_of_its_cluster_lie() -> None:
+    text = failure_text([replace(RUN, directory="/tmp/x/kv-1")], seed=7, allow_unknown=False)
+
+    assert "\nFiles: /tmp/x/kv-1\nSeed: 7" in text
+
+
 def test_notes_are_shown() -> None:
     assert "Notes:\n  n3 exited by itself with status 1" in run_text(replace(RUN, notes=("n3 exited by itself with status 1",)))
 
