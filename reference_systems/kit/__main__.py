@@ -29,10 +29,12 @@ def main(arguments: list[str]) -> None:
     except KeyboardInterrupt:
         status = 130
     except Exception:
-        sys.stdout.flush()
         traceback.print_exc()
     finally:
-        os._exit(status)  # also when the log's disk is full and nothing more can be said
+        try:
+            sys.stdout.flush()
+        finally:
+            os._exit(status)  # also when the log's disk is full and nothing more can be said
 
 
 if __name__ == "__main__":

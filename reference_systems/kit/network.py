@@ -154,6 +154,11 @@ class RealNetwork:
         _, connection = await loop.create_connection(FrameConnection, *address)
         return connection
 
+    def close(self) -> None:
+        """Stop listening. A node never does; whoever embeds one may."""
+        for server in self._servers:
+            server.close()
+
 
 async def _serve(connection: FrameConnection, handler: Handler) -> None:
     try:

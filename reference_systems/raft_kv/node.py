@@ -114,11 +114,17 @@ class RaftNode:
             reading = self._reading.pop(token)
             reading.respond({"status": "ok", "value": self._machine.get(reading.key)})
         self._note_leadership()
-        covered = raft.replica.snapshot.index if raft.replica.snapshot else 0
-        if raft.applied - covered >= self._config.snapshot_every_entries:
+        if self._snapshot_due():
             raft.save_snapshot(self._machine.dump())
         if raft.replica.has_writes:
             self._dirty.set()
+
+    def _snapshot_due(self) -> bool:
+        """Nodes take turns: if all wrote their snapshots at the same entry, no majority could sync meanwhile."""
+        raft, every = self._raft, int(self._config.snapshot_every_entries)
+        turn = self._env.index * every // len(self._env.nodes)
+        covered = raft.replica.snapshot.index if raft.replica.snapshot else 0
+        return (raft.applied - turn) // every > max(0, covered - turn) // every
 
     def _note_leadership(self) -> None:
         """Whoever waits at a leader that was deposed is told: a write may still happen, a read may be asked elsewhere."""
