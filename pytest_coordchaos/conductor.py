@@ -14,10 +14,11 @@ from typing import TypeVar
 
 import pytest
 
+from pytest_coordchaos import outcomes
 from pytest_coordchaos.checkers.registry import INVARIANTS
 from pytest_coordchaos.errors import CoordChaosError, UsageError
 from pytest_coordchaos.markers import NAMES, request_from
-from pytest_coordchaos.report import failure, outcomes
+from pytest_coordchaos.report import failure
 from pytest_coordchaos.report.properties import PREFIX, properties_of
 from pytest_coordchaos.run import Run, TestRequest
 from pytest_coordchaos.session import Session
@@ -55,6 +56,7 @@ class Conductor:
         Raises:
             pytest.fail.Exception: A marker is wrong.
         """
+        wrong = ""
         try:
             request = request_from(
                 item.iter_markers(),
@@ -64,7 +66,9 @@ class Conductor:
                 extra_invariants=self._invariants,
             )
         except UsageError as error:
-            pytest.fail(str(error), pytrace=False)
+            wrong = str(error)
+        if wrong:  # outside of the handler: pytest would print the first exception too
+            pytest.fail(wrong, pytrace=False)
         self.session.begin_test(request)
         self._open = (item, request)
 
@@ -95,7 +99,7 @@ class Conductor:
             text = f"unknown: the run could not be evaluated: {trouble}\nReproduce: {request.reproduce}"
             return None if skipped else outcomes.failure_of(Status.UNKNOWN, text)
         found = self._judge(item, request, runs)
-        self._attach(item, runs, failed=error is not None or found is not None)
+        self._attach(item, runs, failed=error is not None or found is not None, said=found is not None)
         return None if skipped else found
 
     def close(self) -> None:
@@ -115,7 +119,7 @@ class Conductor:
         text = failure.failure_text(runs, seed=self._settings.seed, allow_unknown=request.allow_unknown)
         return outcomes.failure_of(status, text)
 
-    def _attach(self, item: pytest.Item, runs: tuple[Run, ...], *, failed: bool) -> None:
+    def _attach(self, item: pytest.Item, runs: tuple[Run, ...], *, failed: bool, said: bool) -> None:
         """Properties and report sections travel with the test's report, to JUnit files and from xdist's workers too."""
         kept = [(key, value) for key, value in item.user_properties if not key.startswith(PREFIX)]  # a test may be run again
         item.user_properties[:] = kept
@@ -123,7 +127,8 @@ class Conductor:
             return
         item.user_properties += properties_of(runs, seed=self._settings.seed)
         for run in runs:
-            item.add_report_section("call", "coordchaos", failure.run_text(run))
+            if not said:  # a verdict that fails the test says all this itself
+                item.add_report_section("call", "coordchaos", failure.run_text(run))
             for node, lines in run.logs.items() if failed else ():
                 item.add_report_section("call", f"coordchaos log of {node}", "\n".join(lines))
             for trouble in self._report(run):

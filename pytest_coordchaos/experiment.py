@@ -18,7 +18,7 @@ from pytest_coordchaos.history.model import History
 from pytest_coordchaos.judging import Evidence, judge
 from pytest_coordchaos.live_cluster import LiveCluster
 from pytest_coordchaos.run import Run, RunFault, TestRequest
-from pytest_coordchaos.workloads.driver import drive
+from pytest_coordchaos.workloads.driver import Driven, drive
 from pytest_coordchaos.workloads.model import Workload
 
 __all__ = ["Experiment", "by_hand", "measure_idle", "write_up"]
@@ -54,8 +54,8 @@ class Experiment:
         idle = await measure_idle(self.cluster, self.request, self.clock)
         since, start_ns = await self.cluster.relay.mark(), self.clock.now_ns()
         standing = by_hand(self.cluster, start_ns, start_ns)
-        planned = await self._drive_and_inject(start_ns)
-        notes = await self._settle()
+        planned, driven = await self._drive_and_inject(start_ns)
+        notes = (*_unsent(driven), *await self._settle())
         ledger = await self.cluster.ledger(since)
         everything = self.cluster.recorder.all()
         evidence = Evidence(
@@ -69,13 +69,13 @@ class Experiment:
         )
         return await write_up(self.cluster, self.request, self.workload, evidence, known=self.known, notes=notes, seed=self.seed)
 
-    async def _drive_and_inject(self, start_ns: int) -> tuple[RunFault, ...]:
+    async def _drive_and_inject(self, start_ns: int) -> tuple[tuple[RunFault, ...], Driven]:
         client = self.workload.client or self.cluster.system.client
         if client is None:
             raise UsageError(f"run({self.workload.name!r}): System({self.cluster.system.name!r}) has no client; give System(client=Client(…))")
         rng = random.Random(f"{self.seed}:requests")
         async with asyncio.TaskGroup() as both:
-            both.create_task(
+            load = both.create_task(
                 drive(
                     self.workload,
                     client,
@@ -88,7 +88,7 @@ class Experiment:
                 )
             )
             nemesis = both.create_task(carry_out(self.plan, self.cluster, self.clock, start_ns))
-        return nemesis.result()
+        return nemesis.result(), load.result()
 
     async def _settle(self) -> tuple[str, ...]:
         """After a plan the cluster must come back by itself; say so when it does not."""
@@ -164,6 +164,11 @@ async def write_up(
 
 def _since(history: History, start_ns: int) -> History:
     return History(tuple(op for op in history if op.invoke_ns >= start_ns))
+
+
+def _unsent(driven: Driven) -> tuple[str, ...]:
+    """A schedule that the clients could not keep is not in the percentiles; say so."""
+    return (f"{driven.unsent} operations of the schedule were never sent: no client was free",) if driven.unsent else ()
 
 
 def _deaths(cluster: LiveCluster) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import threading
@@ -70,6 +71,8 @@ class Portal:
         if not self.ours or self._loop is None or self._thread is None:
             return
         loop, thread = self._loop, self._thread
+        with contextlib.suppress(Exception):  # the loop goes away whatever a task still had to say
+            asyncio.run_coroutine_threadsafe(_wind_down(), loop).result(_CANCEL_GRACE_S)
         self._loop = self._thread = None
         loop.call_soon_threadsafe(loop.stop)
         thread.join(_CANCEL_GRACE_S)
@@ -102,6 +105,18 @@ async def _others_settled() -> None:
     cancelled = [task for task in asyncio.all_tasks() if task is not me and task.cancelling()]
     if cancelled:
         await asyncio.wait(cancelled)
+
+
+async def _wind_down() -> None:
+    """Cancel what is left, and let transports that were closed say so."""
+    loop, me = asyncio.get_running_loop(), asyncio.current_task()
+    left = [task for task in asyncio.all_tasks() if task is not me]
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+    await loop.shutdown_asyncgens()
+    await loop.shutdown_default_executor()
+    await asyncio.sleep(0)
 
 
 def _running_under_trio() -> bool:

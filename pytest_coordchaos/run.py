@@ -86,7 +86,7 @@ class Figures:
     Args:
         operations, ok, fail, info: Operations invoked, and how they ended.
         messages_per_op: Node-to-node foreground messages offered, per operation invoked.
-        bytes_per_op: Node-to-node bytes offered (all classes), per operation invoked.
+        bytes_per_op: Node-to-node foreground bytes offered, per operation invoked.
         p50_ms, p99_ms: Latency percentiles from the intended start; info censored at giving up.
         background_messages_per_s: Node-to-node background messages offered, per second.
         framed_share: Share of node-to-node bytes that lie in framed messages (0..1).

@@ -34,6 +34,7 @@ async def start_cluster(system: System, *, guard: Guard, run_id: str, root: Path
     root.mkdir(parents=True)
     runtime = await ProcessRuntime.create(guard, run_id, root)
     recorder = Recorder(root / "history.jsonl", clock.now_ns)
+    relay: RelayControl | None = None
     try:
         relay_address, layout = await asyncio.gather(_start_relay(runtime, root, seed), _lay_out(system, runtime))
         relay = await RelayControl.connect(relay_address)
@@ -53,7 +54,10 @@ async def start_cluster(system: System, *, guard: Guard, run_id: str, root: Path
             born=await relay.mark(),
         )
         await cluster.wait_ready(system.ready_timeout_s)
+        cluster.born = await relay.mark()  # what it took to get ready is no test's cost
     except BaseException:
+        if relay is not None:
+            await relay.close()
         await runtime.stop()
         recorder.close()
         raise

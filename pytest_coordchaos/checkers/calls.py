@@ -120,12 +120,17 @@ class Calls:
         return [call.kind]
 
     def _prepare_judging(self) -> None:
-        """Find the calls that could be illegal, and until when an overwriting one can still come."""
+        """Find the calls that could be illegal, and until when one that leaves the worst state can still come."""
         for call in self._calls:
-            legal_in_worst = self._horizon.dead_is_worst and self._step(DEAD, call.kind) is not _ILLEGAL
-            call.judged = call.completed and not (call.overwrites or legal_in_worst)
+            call.judged = call.completed and not call.overwrites and self._in_worst(call) is _ILLEGAL
         self._judged_left = self._judged_ahead = sum(call.judged for call in self._calls)
-        self._rescue_ns = max((self._useful_ns(call) for call in self._calls if call.overwrites), default=-1)
+        self._rescue_ns = max(
+            (self._useful_ns(call) for call in self._calls if self._in_worst(call) not in (DEAD, _ILLEGAL)), default=-1
+        )
+
+    def _in_worst(self, call: Call) -> Any:
+        """Where the call leads from the worst state; `_ILLEGAL` too where there is no worst state."""
+        return self._step(DEAD, call.kind) if self._horizon.dead_is_worst and call.kind != _USELESS else _ILLEGAL
 
     def _useful_ns(self, call: Call) -> int:
         """The last time at which the call can take effect with any use."""
@@ -259,7 +264,7 @@ class Calls:
         return self._judged_left == 0
 
     def worst_is_hopeless(self, mask: int) -> bool:
-        """Whether an operation that is illegal in the worst state must still come, and no overwriting one can."""
+        """Whether an operation that is illegal in the worst state must still come, and none that leaves it can."""
         if self.worst is _NO_STATE or self._now_ns <= self._rescue_ns:
             return False
         running = (call for calls in self._running.values() for call in calls if call.judged and not call.bit & mask)

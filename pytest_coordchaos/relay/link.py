@@ -9,7 +9,7 @@ from pytest_coordchaos.faults.model import PASS, DirectionState, LinkMode
 from pytest_coordchaos.relay.connection import Connection
 from pytest_coordchaos.relay.flow import Flow
 from pytest_coordchaos.relay.ports import HeldPort
-from pytest_coordchaos.relay.probe import Probe
+from pytest_coordchaos.relay.probe import Asked, Probe
 from pytest_coordchaos.relay.store import Store, Tally
 from pytest_coordchaos.relay.wire import LinkSpec
 
@@ -65,18 +65,20 @@ class Link:
         factory: Callable[[], Flow] = self._accept
         self._server = await self.loop.create_server(factory, sock=self._port.listener(), backlog=_BACKLOG)
 
-    async def set_states(self, up: DirectionState, down: DirectionState) -> None:
+    async def set_states(self, up: DirectionState, down: DirectionState) -> Asked:
         """Put states in force on the listener and on every open connection. Waits for no connection."""
         self.version += 1
         self.up_state, self.down_state = up, down
+        asked = Asked(up=up, down=down, version=self.version)
         if self.refusing:
             self._stop_listening()
             self.reset_connections()
-            return
+            return asked
         for conn in list(self.connections):
             conn.set_states(up, down)
         if self._server is None:
             await self.open()
+        return asked
 
     def reset_connections(self) -> None:
         """Reset both ends of every connection."""

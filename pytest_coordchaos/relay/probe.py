@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from dataclasses import dataclass
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
@@ -20,12 +21,21 @@ if TYPE_CHECKING:
     from pytest_coordchaos.relay.connection import Connection
     from pytest_coordchaos.relay.link import Link
 
-__all__ = ["FarEnd", "Probe", "probe_link"]
+__all__ = ["Asked", "FarEnd", "Probe", "probe_link"]
 
 _BYTES = b"coordchaos probe".ljust(64, b".")
 _DEADLINE_S = 1.0
 _SLACK_MS = 50.0  # a delay of d is proven by an arrival in [d, d + slack)
 _TRIES = 3  # a late arrival may be the machine's fault: the best of so many counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a link was told, and which change of its state that was."""
+
+    up: DirectionState
+    down: DirectionState
+    version: int
 
 
 class FarEnd:
@@ -110,17 +120,14 @@ class Probe:
         self.far.cancel()
 
 
-async def probe_link(link: Link, far_end: FarEnd) -> list[ProbeResult]:
-    """Probe both directions of a link for the states in force; never raises, never waits for a node."""
-    started, version = monotonic_ns(), link.version
-    if link.refusing:
-        seen = await _try_refused(link)
-    else:
-        seen = await _try_both(link, far_end)
+async def probe_link(link: Link, far_end: FarEnd, asked: Asked) -> list[ProbeResult]:
+    """Probe both directions of a link for the states asked for; never raises, never waits for a node."""
+    started = monotonic_ns()
+    seen = await (_try_refused(link) if link.refusing else _try_both(link, far_end))
     took_ms = (monotonic_ns() - started) / 1e6
-    if link.version != version:
+    if link.version != asked.version:
         seen = [(False, f"{text} (the state was changed again meanwhile)") for _, text in seen]
-    states = {"upstream": link.up_state, "downstream": link.down_state}
+    states = {"upstream": asked.up, "downstream": asked.down}
     return [
         ProbeResult(link=link.spec.link, direction=name, expected=state, ok=ok, observed=text, took_ms=took_ms)
         for (name, state), (ok, text) in zip(states.items(), seen, strict=True)

@@ -83,9 +83,8 @@ class Relay:
         """
         links = [self._link(name) for name in states]
         async with self._turn:
-            for link, (up, down) in zip(links, states.values(), strict=True):
-                await link.set_states(up, down)
-        probed = await asyncio.gather(*(probe_link(link, self._far_end) for link in links))
+            asked = [await link.set_states(up, down) for link, (up, down) in zip(links, states.values(), strict=True)]
+        probed = await asyncio.gather(*(probe_link(link, self._far_end, a) for link, a in zip(links, asked, strict=True)))
         return [result for results in probed for result in results]
 
     async def mark(self) -> Mark:

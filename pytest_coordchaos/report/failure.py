@@ -70,8 +70,10 @@ def _verdict_lines(verdict: Verdict, which: str) -> list[str]:
 
 
 def _circumstances(run: Run) -> list[str]:
+    if not run.nodes:
+        return []  # the test used no cluster
     figures = run.figures
-    ops = f"{figures.operations} operations ({figures.ok} ok, {figures.fail} fail, {figures.info} info)"
+    ops = f"{figures.operations} operation{'' if figures.operations == 1 else 's'} ({figures.ok} ok, {figures.fail} fail, {figures.info} info)"
     load = f", workload {run.workload}" if run.workload else ""
     lines = [
         f"Run: {run.system}, {run.nodes} nodes, runtime {run.runtime}{load}; {ops} in {(run.end_ns - run.start_ns) / 1e9:.2f} s"

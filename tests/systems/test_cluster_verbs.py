@@ -91,7 +91,7 @@ def test_refuse_closes_and_refuses(mesh: Cluster) -> None:
     assert ask(mesh, "n1", "n2") == "hello"
 
 
-@pytest.mark.parametrize("order", itertools.permutations(range(3)), ids=str)
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=str)
 def test_overlapping_faults_undo_in_any_order(mesh: Cluster, order: tuple[int, ...]) -> None:
     faults = [mesh.partition({"n1"}, {"n2", "n3"}), mesh.cut("n1", "n2"), mesh.isolate("n1")]
     for last, index in enumerate(order):
