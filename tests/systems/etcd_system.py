@@ -31,7 +31,7 @@ def etcd_system(nodes: int = 3) -> System:
         ],
         ready=ready_when("/health says true", _healthy),
         roles={"leader": _leads},
-        client=Client(connect=_connect, call=_call, close=lambda connection: connection.close()),
+        client=Client(connect=connect, call=_call, close=lambda connection: connection.close()),
         workloads={"register": _register},
     )
 
@@ -55,7 +55,8 @@ async def _leads(probe: NodeProbe) -> int | None:
     return int(answer["raftTerm"]) if answer["leader"] == answer["header"]["member_id"] else None
 
 
-def _connect(cluster: Any, node: str) -> http.client.HTTPConnection:
+def connect(cluster: Any, node: str) -> http.client.HTTPConnection:
+    """A connection through the client's link."""
     host, number = cluster.address(node, "client")
     connection = http.client.HTTPConnection(host, number, timeout=2.0)
     connection.connect()

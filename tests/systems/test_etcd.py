@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tests.requirements import require
-from tests.systems.etcd_system import ETCD, etcd_system
+from tests.systems.etcd_system import ETCD, connect, etcd_system, get, post, text
 
 from pytest_coordchaos import Cluster, Status
 from pytest_coordchaos.run import InvariantRequest, TestRequest
@@ -38,22 +39,22 @@ def test_registers_are_linearizable_while_the_leader_is_cut_off(session, etcd: C
 
 def test_a_serializable_read_at_the_old_leader_is_caught_as_stale(session, etcd: Cluster) -> None:
     """The known anomaly (Jepsen etcd 0.4.1, 2014; 3.4.3, 2020): isolate the leader, write on the majority, read at the old leader."""
-    from tests.systems.etcd_system import _connect, get, post, text
-
     old = etcd.leader()
     new = next(node for node in etcd.nodes if node != old)
     session.begin_test(TestRequest(test="etcd stale", seed=12, invariants=LINEARIZABLE))
-    put = {"key": text("x")}
+
+    def put(node: str, value: int) -> None:
+        with closing(connect(etcd, node)) as connection:
+            post(connection, "/v3/kv/put", {"key": text("x"), "value": text(str(value))})
+
     with etcd.record("put", key="x", value=1, node=old) as op:
-        post(_connect(etcd, old), "/v3/kv/put", {**put, "value": text("1")})
-        op.ok()
+        op.ok(put(old, 1))
     with etcd.isolate(old):
-        etcd.wait_until(lambda: post(_connect(etcd, new), "/v3/kv/put", {**put, "value": text("1")}), what="a new leader")
+        etcd.wait_until(lambda: put(new, 1) is None, what="a new leader")
         with etcd.record("put", key="x", value=2, node=new) as op:
-            post(_connect(etcd, new), "/v3/kv/put", {**put, "value": text("2")})
-            op.ok()
-        with etcd.record("get", key="x", node=old) as op:
-            op.ok(get(_connect(etcd, old), "x", serializable=True))
+            op.ok(put(new, 2))
+        with etcd.record("get", key="x", node=old) as op, closing(connect(etcd, old)) as connection:
+            op.ok(get(connection, "x", serializable=True))
     (run,) = session.end_test()
     (verdict,) = run.verdicts
 

@@ -1,0 +1,279 @@
+"""What every runtime promises, with real programs. A runtime is added to RUNTIMES and passes as it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_coordchaos.errors import FaultError, StartError, UsageError
+from pytest_coordchaos.runtimes.base import Capability, NodeSpec, NodeState
+from pytest_coordchaos.runtimes.process import ProcessRuntime
+from pytest_coordchaos.system.readiness import ready_log, ready_port
+from tests.systems.process_rig import (
+    Story,
+    can_be_bound,
+    daemon_pids,
+    echoes,
+    is_alive,
+    process_runtime,
+    program,
+    until,
+    until_ready,
+)
+
+RUNTIMES = {"process": process_runtime}
+
+Tell = Callable[[Story], None]
+
+
+@pytest.fixture(params=RUNTIMES)
+def tell(request: pytest.FixtureRequest, tmp_path: Path) -> Tell:
+    """Runs a story on a fresh runtime."""
+
+    def run(story: Story) -> None:
+        async def whole() -> None:
+            async with RUNTIMES[request.param](tmp_path) as runtime:
+                await story(runtime, tmp_path)
+
+        asyncio.run(whole())
+
+    return run
+
+
+def test_a_node_runs_in_its_directory_with_its_files_and_environment(tell: Tell) -> None:
+    async def story(runtime: ProcessRuntime, root: Path) -> None:
+        spec = NodeSpec(
+            name="n1",
+            argv=["sh", "-c", "cat conf/a.txt; echo $COLOUR; pwd; exec sleep 1000"],
+            directory=root / "n1",
+            env={"COLOUR": "green"},
+            files={"conf/a.txt": "quorum = 2\n"},
+        )
+        await runtime.launch(spec)
+        await until_ready(runtime, ready_log(r"/n1$"))
+
+        assert runtime.log("n1").splitlines() == ["quorum = 2", "green", str(root / "n1")]
+        assert runtime.state("n1") is NodeState.RUNNING
+
+    tell(story)
+
+
+@pytest.mark.parametrize("options", [("reuse",), ()], ids=["with SO_REUSEADDR", "without"])
+@pytest.mark.parametrize("told", [True, False], ids=["listens given", "not given"])
+def test_ports_survive_kill_and_restart_and_refuse_meanwhile(tell: Tell, options: tuple[str, ...], told: bool) -> None:
+    """The same port again after a kill; refused while down; nobody else can take it. Not given and without the option: says so."""
+
+    async def story(runtime: ProcessRuntime, root: Path) -> None:
+        (address,) = await runtime.reserve(1)
+        spec = program("echo_server", *address, *options, root=root, listens=[address] if told else None)
+        assert not await echoes(address)
+        if not told and not options:
+            await runtime.launch(spec)
+            with pytest.raises(StartError, match="Address already in use"):
+                await until_ready(runtime, ready_port("tcp"), tcp=address)
+            return
+        for _ in range(3):
+            await runtime.launch(spec)
+            await until_ready(runtime, ready_log(r"listening[^-]*\Z"))
+            if options:  # a connection leaves TIME_WAIT behind, which a program without the option cannot get past
+                assert await echoes(address)
+            await runtime.kill("n1")
+            assert not can_be_bound(address, reuse=False)
+            assert not can_be_bound(address, reuse=True) or not told
+            if options:
+                assert not await echoes(address)
+
+    tell(story)
+
+
+def test_reserved_ports_are_given_back_by_stop(tell: Tell) -> None:
+    async def story(runtime: ProcessRuntime, root: Path) -> None:
+        addresses = await runtime.reserve(5)
+        low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+        assert len(set(addresses)) == 5
+        assert all(1024 <= number < low or low < 2000 for _, number in addresses)
+        assert not any(can_be_bound(address, reuse=True) for address in addresses)
+
+        await runtime.stop()
+
+        assert all(can_be_bound(address, reuse=False) for address in addresses)
+
+    tell(story)
+
+
+def test_claimed_addresses_are_loopback_and_nobody_elses(tell: Tell) -> None:
+    async def story(runtime: ProcessRuntime, root: Path) -> None:
+        claimed = await runtime.claim_hosts(30) + await runtime.claim_hosts(30)
+
+        assert len(set(claimed)) == 60
+        assert all(host.startswith("127.") and not host.startswith("127.0.") for host in claimed)
+
+    tell(story)
+
+
+def test_kill_ends_the_whole_tree_daemons_included(tell: Tell) -> None:
+    async def story(runtime: ProcessRuntime, root: Path) -> None:
+        await runtime.launch(program("daemons", 3, root=root))
+        await until_ready(runtime, ready_log("all daemons are up"))
+        daemons = daemon_pids(runtime)
+        assert len(daemons) == 3
+        assert all(map(is_alive, daemons))
+
+        await runtime.kill("n1")
+
+        assert not any(map(is_alive, daemons))
+        assert (runtime.state("n1"), runtime.exit_status("n1")) == (NodeState.DEAD, -9)
+
+    tell(story)
+
+
+def test_a_node_whose_first_process_leaves_is_dead_as_a_whole(tell: Tell) -> None:
+    async def story(runtime: ProcessRuntime, root: Path) -> None:
+        await runtime.launch(program("daemons", 2, "leave", root=root))
+        await until(lambda: runtime.state("n1") is NodeState.DEAD, "the node's end")
+
+        assert runtime.exit_status("n1") == 0
+        assert len(daemon_pids(runtime)) == 2
+        assert not any(map(is_alive, daemon_pids(runtime)))
+
+    tell(story)
+
+
+def test_kill_needs_no_consent_and_may_be_repeated(tell: Tell) -> None:
+    async def story(runtime: ProcessRuntime, root: Path) -> None:
+        await runtime.launch(program("stubborn", root=root))
+        await until_ready(runtime, ready_log("I stay"))
+        await runtime.pause("n1")
+
+        await runtime.kill("n1")
+        await runtime.kill("n1")
+
+        assert runtime.state("n1") is NodeState.DEAD
+
+    tell(story)
+
+
+def test_pause_stops_every_thread_and_resume_goes_on(tell: Tell) -> None:
+    async def story(runtime: ProcessRuntime, root: Path) -> None:
+        ticks = root / "n1" / "ticks"
+        await runtime.launch(program("counts", root=root))
+        await until(lambda: ticks.exists() and ticks.stat().st_size > 0, "the first tick")
+
+        await runtime.pause("n1")
+        stopped_at, cpu_s = ticks.stat().st_size, await runtime.cpu_seconds("n1")
+        for _ in range(20):
+            assert (ticks.stat().st_size, await runtime.cpu_seconds("n1")) == (stopped_at, cpu_s)
+        assert runtime.state("n1") is NodeState.PAUSED
+
+        await runtime.resume("n1")
+        assert runtime.state("n1") is NodeState.RUNNING
+        await until(lambda: ticks.stat().st_size > stopped_at, "a tick after the pause")
+
+    tell(story)
+
+
+def test_a_dead_node_cannot_be_paused_or_resumed_and_a_live_one_not_launched(tell: Tell) -> None:
+    async def story(runtime: ProcessRuntime, root: Path) -> None:
+        spec = program("stubborn", root=root)
+        await runtime.launch(spec)
+        with pytest.raises(UsageError, match=r"launch\('n1'\): the node is alive; kill it first"):
+            await runtime.launch(spec)
+        await runtime.kill("n1")
+        with pytest.raises(FaultError, match=r"pause\('n1'\): n1 is dead"):
+            await runtime.pause("n1")
+        with pytest.raises(FaultError, match=r"resume\('n1'\): n1 is dead"):
+            await runtime.resume("n1")
+
+    tell(story)
+
+
+def test_cpu_seconds_grow_with_work_and_survive_a_restart(tell: Tell) -> None:
+    async def story(runtime: ProcessRuntime, root: Path) -> None:
+        if Capability.CPU_SECONDS not in runtime.capabilities:
+            pytest.skip("the runtime does not declare cpu-seconds")
+        spec = program("counts", root=root)
+        ticks = root / "n1" / "ticks"
+        await runtime.launch(spec)
+        await until(lambda: ticks.exists() and ticks.stat().st_size > 20, "some work")
+        early = await runtime.cpu_seconds("n1")
+        await until(lambda: ticks.stat().st_size > 60, "more work")
+        late = await runtime.cpu_seconds("n1")
+        await runtime.kill("n1")
+        dead = await runtime.cpu_seconds("n1")
+        await runtime.launch(spec)
+        reborn = await runtime.cpu_seconds("n1")
+
+        assert 0 < early < late <= dead <= reborn
+
+    tell(story)
+
+
+def test_the_log_keeps_all_incarnations_with_a_line_between(tell: Tell) -> None:
+    async def story(runtime: ProcessRuntime, root: Path) -> None:
+        spec = program("fails", root=root)
+        for _ in range(2):
+            await runtime.launch(spec)
+            await until(lambda: runtime.state("n1") is NodeState.DEAD, "its exit")
+        error = "configuration error: no such quorum"
+
+        assert runtime.exit_status("n1") == 3
+        assert runtime.log("n1").splitlines() == [error, "--- coordchaos: n1 is started again (start 2) ---", error]
+
+    tell(story)
+
+
+def test_waiting_for_a_node_that_exits_stops_at_once_and_shows_why(tell: Tell) -> None:
+    async def story(runtime: ProcessRuntime, root: Path) -> None:
+        await runtime.launch(program("fails", root=root))
+        with pytest.raises(StartError) as caught:
+            await until_ready(runtime, ready_log("never said"))
+
+        assert "Node n1 exited with exit status 3 after" in str(caught.value)
+        assert "waiting for \"log matches 'never said'\"" in str(caught.value)
+        assert "fails.py" in str(caught.value)
+        assert caught.value.log_tail == ("configuration error: no such quorum",)
+
+    tell(story)
+
+
+def test_a_program_that_is_not_there_is_named(tell: Tell) -> None:
+    async def story(runtime: ProcessRuntime, root: Path) -> None:
+        with pytest.raises(StartError, match="Node n1 did not start: cannot run 'no-such-db': No such file or directory"):
+            await runtime.launch(NodeSpec(name="n1", argv=["no-such-db", "--x"], directory=root / "n1"))
+
+        assert runtime.state("n1") is NodeState.DEAD
+
+    tell(story)
+
+
+def test_a_file_outside_the_nodes_directory_is_refused(tell: Tell) -> None:
+    async def story(runtime: ProcessRuntime, root: Path) -> None:
+        spec = NodeSpec(name="n1", argv=["true"], directory=root / "n1", files={"../n2/db": ""})
+        with pytest.raises(UsageError, match="file '../n2/db' is not allowed"):
+            await runtime.launch(spec)
+
+    tell(story)
+
+
+def test_stop_ends_everything_may_be_repeated_and_lets_nothing_start_any_more(tell: Tell) -> None:
+    async def story(runtime: ProcessRuntime, root: Path) -> None:
+        specs = [program("daemons", 1, node=f"n{i}", root=root) for i in range(3)]
+        await asyncio.gather(*(runtime.launch(spec) for spec in specs))
+        helper = await runtime.spawn_helper("aid", ["sleep", "1000"], log=root / "aid.log", pass_env={"A": "b"})
+        for spec in specs:
+            await until_ready(runtime, ready_log("all daemons are up"), spec.name)
+        pids = [helper, *(pid for spec in specs for pid in daemon_pids(runtime, spec.name))]
+        assert all(map(is_alive, pids))
+
+        await runtime.stop()
+        await runtime.stop()
+
+        assert not any(map(is_alive, pids))
+        assert [runtime.state(spec.name) for spec in specs] == [NodeState.DEAD] * 3
+        with pytest.raises(StartError, match="the cluster has been stopped"):
+            await runtime.launch(specs[0])
+
+    tell(story)

@@ -1,0 +1,212 @@
+"""Nothing is left behind: not by a SIGKILL of the session at any moment, not by sessions that died before."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from pytest_coordchaos.runtimes import labels
+from pytest_coordchaos.runtimes.procfs import read_stat
+from tests.systems.process_rig import DEADLINE_S, PROGRAMS, can_be_bound, of_run
+
+ROOT = Path(__file__).parents[2]
+PHASES = ["begun", "guarded", "launching", "launched", "ready", "again"]
+MOMENTS = 25
+
+
+@pytest.mark.parametrize("forks", [False, True], ids=["plain", "with forked children that outlive it"])
+def test_a_killed_session_leaves_nothing_at_any_moment(tmp_path: Path, forks: bool) -> None:
+    """25 moments each: a phase drawn from a seed, and a little later by chance, so that every step gets cut somewhere."""
+    rng = random.Random(f"moments {forks}")
+    moments = [(rng.choice(PHASES), rng.uniform(0, 0.03)) for _ in range(MOMENTS)]
+    with ThreadPoolExecutor(2) as two:
+        list(two.map(lambda item: _kill_one(tmp_path / f"m{item[0]}", *item[1], forks), enumerate(moments)))
+
+
+def _kill_one(place: Path, phase: str, more_s: float, forks: bool) -> None:
+    root, elsewhere, run_id = place / "root", place / "elsewhere", f"{place.name}-{random.getrandbits(64):x}"
+    root.mkdir(parents=True)
+    elsewhere.mkdir()
+    # a process group of its own, so that the children which the session forked can be ended here
+    session = _start_session(root, elsewhere, run_id, forks)
+    try:
+        _wait_for(session, phase)
+        time.sleep(more_s)  # not a synchronisation: this *is* the random moment
+        session.kill()
+        session.wait()
+        _assert_nothing_left(root, elsewhere, run_id)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(session.pid, signal.SIGKILL)
+        session.wait()
+        session.stdout.close()
+
+
+def _start_session(root: Path, elsewhere: Path, run_id: str, forks: bool) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(elsewhere), "HOME": str(elsewhere)}
+    argv = [sys.executable, "-B", str(PROGRAMS / "session.py"), str(root), run_id, *(["fork"] if forks else [])]
+    return subprocess.Popen(argv, cwd=elsewhere, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def _wait_for(session: subprocess.Popen[str], phase: str) -> None:
+    said = []
+    for line in session.stdout:
+        said.append(line.strip())
+        if said[-1] == phase:
+            return
+    pytest.fail(f"the session ended by itself with {session.wait()} after {said}")
+
+
+def _assert_nothing_left(root: Path, elsewhere: Path, run_id: str) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while (left := sorted(of_run(run_id, root))) and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+    assert not left, [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in left]
+    assert list(elsewhere.iterdir()) == []
+    if (root / "address.json").exists():
+        host, number, claimed = json.loads((root / "address.json").read_text())
+        assert can_be_bound((host, number), reuse=True)
+        assert _lock_is_free(f"port-{host}-{number}")
+        assert _lock_is_free(f"host-{claimed}")
+
+
+def _lock_is_free(name: str) -> bool:
+    return f"@coordchaos-{name}\n" not in Path("/proc/net/unix").read_text()
+
+
+# -- the sweep ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def dead_owner() -> str:
+    """The label of a process that has ended."""
+    code = "from pytest_coordchaos.runtimes.labels import owner_of_this_process as own; print(own())"
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+@contextlib.contextmanager
+def _orphan(owner: str) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(["sleep", "1000"], env={labels.OWNER: owner}, start_new_session=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_the_sweep_ends_what_dead_owners_left_with_its_group(dead_owner: str) -> None:
+    """Also the member of its process group that dropped the label."""
+    script = "env -i sleep 1000 & exec sleep 1000"
+    with subprocess.Popen(["sh", "-c", script], env={labels.OWNER: dead_owner, "PATH": os.environ["PATH"]}, start_new_session=True) as orphan:
+        swept = labels.sweep()
+
+        assert orphan.pid in swept
+        assert orphan.wait(DEADLINE_S) == -signal.SIGKILL
+    with pytest.raises(ProcessLookupError):
+        _wait_group_gone(orphan.pid)
+
+
+def test_the_sweep_leaves_living_owners_and_foreign_places_alone(dead_owner: str) -> None:
+    host, boot, namespace, pid, start = dead_owner.split(":")
+    others = [
+        labels.owner_of_this_process(),
+        f"other-host:{boot}:{namespace}:{pid}:{start}",
+        f"{host}:other-boot:{namespace}:{pid}:{start}",
+        f"{host}:{boot}:1:{pid}:{start}",
+        "nonsense",
+    ]
+    with contextlib.ExitStack() as stack:
+        alive = [stack.enter_context(_orphan(owner)) for owner in others]
+        swept = labels.sweep()
+
+        assert not {process.pid for process in alive} & set(swept)
+        assert [process.poll() for process in alive] == [None] * len(alive)
+
+
+def test_a_pid_used_again_is_another_owner() -> None:
+    own = labels.owner_of_this_process()
+    stat = read_stat(os.getpid())
+
+    assert stat is not None
+    assert own.endswith(f":{os.getpid()}:{stat.start_ticks}")
+    assert not labels.is_dead(own)
+    assert labels.is_dead(own.rpartition(":")[0] + f":{stat.start_ticks - 1}")
+
+
+def _wait_group_gone(group: int) -> None:
+    """Raises ProcessLookupError once no member is left."""
+    deadline = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline:
+        os.killpg(group, 0)
+        time.sleep(0.002)
+
+
+# -- the program itself ------------------------------------------------------------------------------
+
+
+def test_the_watchdog_loads_the_standard_library_and_its_own_files_only() -> None:
+    code = (
+        f"import sys; sys.path.append({str(ROOT)!r}); import pytest_coordchaos.runtimes.watchdog as w;"
+        "print(*{m for m in sys.modules if m.partition('.')[0] not in sys.stdlib_module_names})"
+    )
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split()) - {"__main__"}
+    own = ("holds", "hosts", "keeper", "procfs", "trees", "watchdog")
+
+    assert loaded == {"pytest_coordchaos", "pytest_coordchaos.runtimes", *(f"pytest_coordchaos.runtimes.{name}" for name in own)}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_of_the_terminal_do_not_end_the_watchdog(tmp_path: Path, number: int) -> None:
+    """It answers after the signal, and is in a session of its own."""
+    import asyncio
+
+    from pytest_coordchaos.runtimes.guard import Guard
+
+    async def story() -> None:
+        guard = await Guard.start(tmp_path, "signals")
+        try:
+            stat = read_stat(guard.pid)
+            assert stat is not None
+            assert stat.session == guard.pid
+            os.kill(guard.pid, number)
+            assert (await guard.call("stat"))["processes"] == 0
+        finally:
+            await guard.aclose()
+
+    asyncio.run(story())
+
+
+def test_a_forked_child_of_the_session_cannot_end_it(tmp_path: Path) -> None:
+    """The exit handlers of a child forked by a test run too; the watchdog must not listen to them."""
+    import asyncio
+
+    from pytest_coordchaos.runtimes.guard import Guard
+
+    async def story() -> None:
+        guard = await Guard.start(tmp_path, "forked")
+        try:
+            child = os.fork()
+            if child == 0:
+                try:
+                    guard.kill_now()
+                finally:
+                    os._exit(0)
+            os.waitpid(child, 0)
+            assert (await guard.call("stat"))["processes"] == 0
+        finally:
+            await guard.aclose()
+
+    asyncio.run(story())
