@@ -98,7 +98,9 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
     """Wait for a condition; the test fails by name when it does not come true."""
     try:
         async with asyncio.timeout(20):
-            while not await condition():
+            while True:
+                if await condition():
+                    return
                 await asyncio.sleep(0)
     except TimeoutError:
         raise AssertionError(f"never came true: {what}") from None
@@ -121,7 +123,7 @@ async def end_of(reader: asyncio.StreamReader) -> bytes | type[ConnectionResetEr
 
 def nothing_came(reader: asyncio.StreamReader) -> bool:
     """No byte, no end of stream, no reset so far; does not wait."""
-    return reader.exception() is None and not reader.at_eof() and not reader._buffer  # type: ignore[attr-defined,no-any-return]  # reading would wait
+    return reader.exception() is None and not reader.at_eof() and not reader._buffer  # type: ignore[attr-defined]  # reading would wait
 
 
 def frame(number: int, operation: int = 0, body: bytes = b"", sender: int = 1) -> bytes:
