@@ -22,6 +22,9 @@ def pytest_coordchaos_invariants(config: pytest.Config) -> Mapping[str, Invarian
     Called once per pytest process (each xdist worker is one), before the first test that needs a
     cluster. A name that is taken already, by a built-in one or by another plugin, is an error.
 
+    An Invariant's `check(history, options)` is given everything its cluster did since it started, and the
+    option `window_start_ns`: what was invoked earlier belongs to other tests and is context only.
+
     Args:
         config: pytest's configuration.
     """

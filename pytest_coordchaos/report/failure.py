@@ -73,7 +73,8 @@ def _circumstances(run: Run) -> list[str]:
     if not run.nodes:
         return []  # the test used no cluster
     figures = run.figures
-    ops = f"{figures.operations} operation{'' if figures.operations == 1 else 's'} ({figures.ok} ok, {figures.fail} fail, {figures.info} info)"
+    plural = "" if figures.operations == 1 else "s"
+    ops = f"{figures.operations} operation{plural} ({figures.ok} ok, {figures.fail} fail, {figures.info} info)"
     load = f", workload {run.workload}" if run.workload else ""
     lines = [
         f"Run: {run.system}, {run.nodes} nodes, runtime {run.runtime}{load}; {ops} in {(run.end_ns - run.start_ns) / 1e9:.2f} s"

@@ -18,11 +18,20 @@ _OURS = ("COORDCHAOS", "COORDCHAOS_RUNTIME", "COORDCHAOS_SEED", "COORDCHAOS_REPO
 _THEIRS = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "CI", "BUILD_NUMBER")
 
 
+@pytest.fixture(scope="session")
+def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the runs under test share compiled modules: where none are kept, compiling would be most of their time."""
+    return tmp_path_factory.mktemp("bytecode")
+
+
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, bytecode: Path) -> None:
     """The options and plugins of the run that tests us must not reach the runs under test."""
     for name in (*_OURS, *_THEIRS):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(bytecode))
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")  # it takes longer to load than all the rest
     monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
 

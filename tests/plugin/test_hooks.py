@@ -14,9 +14,9 @@ from pytest_coordchaos import Status, Verdict
 from pytest_coordchaos.checkers.registry import Invariant
 
 def check(history, options):
-    few = len(history) <= options.get("most", 0)
-    status = Status.HELD if few else Status.VIOLATED
-    return Verdict(name="few", status=status, summary=f"few: {status} ({len(history)} operations)")
+    count = sum(op.invoke_ns >= options["window_start_ns"] for op in history)
+    status = Status.HELD if count <= options.get("most", 0) else Status.VIOLATED
+    return Verdict(name="few", status=status, summary=f"few: {status} ({count} operations)")
 
 def pytest_coordchaos_invariants(config):
     return {"few": Invariant(name="few", check=check, options=frozenset({"most"}), doc="few operations")}

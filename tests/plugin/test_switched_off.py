@@ -72,7 +72,9 @@ def test_the_native_toml_table_switches_on(suite: Suite) -> None:
     table = "[tool.pytest]" if pytest.version_tuple >= (9, 0) else "[tool.pytest.ini_options]"
     suite.path.joinpath("pytest.ini").unlink(missing_ok=True)
     suite.path.joinpath("tox.ini").unlink(missing_ok=True)
-    suite.file("pyproject.toml", f'{table}\ncoordchaos = true\ncoordchaos_seed = "12"\n')
+    suite.file(
+        "pyproject.toml", f'{table}\nasyncio_default_fixture_loop_scope = "function"\ncoordchaos = true\ncoordchaos_seed = "12"\n'
+    )
     suite.file("test_on.py", "def test_on(coordchaos): assert coordchaos.start")
     result = suite.off()
 

@@ -22,10 +22,11 @@ def test_a_budget_failure_needs_nothing_else_to_be_read(suite: Suite) -> None:
             "*_ test_over _*",
             "messages_per_op exceeded: 2 > 1 messages (put, node-to-node)",
             "  Largest: n1->n2 put 1/op, n2->n1 copied 1/op",
-            "Run: echo, 2 nodes, runtime process; 1 operations (1 ok, 0 fail, 0 info) in * s",
+            "  attributed to an operation: 0% of 2 foreground messages",
+            "Run: echo, 2 nodes, runtime process; 1 operation (1 ok, 0 fail, 0 info) in * s",
+            "Files: *coordchaos*echo-1",
             "Seed: 7",
             "Reproduce: pytest -p no:cacheprovider --coordchaos --coordchaos-seed=7 test_promises.py::test_over",
-            "*- Captured coordchaos call -*",
             "*- Captured coordchaos log of n1 call -*",
             '{"started": *}',
         ],
@@ -40,7 +41,7 @@ def test_a_test_that_failed_by_itself_gets_the_verdict_as_a_note(suite: Suite) -
 
     result.stdout.fnmatch_lines(
         [
-            ">*assert 'left' == 'right'",
+            '>*assert "left" == "right"',
             "E*AssertionError: assert 'left' == 'right'",
             "E*messages_per_op exceeded: 2 > 1 messages (put, node-to-node)",
         ]
