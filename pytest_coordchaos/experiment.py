@@ -11,6 +11,7 @@ from pytest_coordchaos.checkers.registry import Invariant
 from pytest_coordchaos.clock import Clock
 from pytest_coordchaos.cost.counting import IdleRate, idle_rate
 from pytest_coordchaos.cost.figures import figures
+from pytest_coordchaos.cost.ledger import Ledger
 from pytest_coordchaos.errors import CoordChaosError, UsageError
 from pytest_coordchaos.faults.nemesis import carry_out
 from pytest_coordchaos.faults.plan import Plan
@@ -51,7 +52,6 @@ class Experiment:
         Raises:
             UsageError: The System has no client.
         """
-        idle = await measure_idle(self.cluster, self.request, self.clock)
         since, start_ns = await self.cluster.relay.mark(), self.clock.now_ns()
         standing = by_hand(self.cluster, start_ns, start_ns)
         planned, driven = await self._drive_and_inject(start_ns)
@@ -65,7 +65,7 @@ class Experiment:
             start_ns=start_ns,
             ledger=ledger,
             faults=(*planned, *standing),
-            idle=idle,
+            idle=await measure_idle(self.cluster, self.request, self.clock, ledger),
         )
         return await write_up(self.cluster, self.request, self.workload, evidence, known=self.known, notes=notes, seed=self.seed)
 
@@ -101,9 +101,11 @@ class Experiment:
         return ()
 
 
-async def measure_idle(cluster: LiveCluster, request: TestRequest, clock: Clock) -> IdleRate | None:
-    """Where a port declares no background classes and a budget asks: the rates of a window without load."""
-    if not request.budgets or all(port.background is not None for port in cluster.system.ports):
+async def measure_idle(cluster: LiveCluster, request: TestRequest, clock: Clock, ledger: Ledger) -> IdleRate | None:
+    """Where nodes spoke on a port that declares no background classes, and a budget asks: the rates of a window without load."""
+    undeclared = {port.name for port in cluster.system.ports if port.background is None}
+    spoken = {total.link.port for total in ledger.between(cluster.nodes).totals if total.offered_bytes}
+    if not request.budgets or not undeclared & spoken:
         return None
     since = await cluster.relay.mark()
     await clock.sleep(_IDLE_S)

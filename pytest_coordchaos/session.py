@@ -228,7 +228,7 @@ class Session:
             start_ns=window.start_ns,
             ledger=ledger,
             faults=by_hand(live, window.start_ns, ledger.end_ns),
-            idle=await measure_idle(live, request, self._clock),
+            idle=await measure_idle(live, request, self._clock, ledger),
         )
         return await write_up(live, request, None, evidence, known=self._known, seed=request.seed)
 

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pytest_coordchaos.errors import CapabilityError
-from pytest_coordchaos.runtimes.base import Capability, NodeState
+from pytest_coordchaos.runtimes.base import Capability, NodeSpec, NodeState
 from pytest_coordchaos.runtimes.guard import Guard, WatchdogError
 from pytest_coordchaos.runtimes.hosts import hosts_text, user_namespaces_available
 from pytest_coordchaos.runtimes.process import ProcessRuntime
+from pytest_coordchaos.runtimes.procfs import read_stat
 from pytest_coordchaos.system.readiness import ready_log, ready_port
 from tests.requirements import require
-from tests.systems.process_rig import can_be_bound, echoes, is_alive, process_runtime, program, until, until_ready
-
-_REFUSED = user_namespaces_available()
+from tests.systems.process_rig import can_be_bound, daemon_pids, echoes, is_alive, process_runtime, program, until, until_ready
 
 
-@require("userns", _REFUSED is None, _REFUSED or "")
 def test_each_node_has_its_own_hosts_file_and_the_machine_keeps_its_own(tmp_path: Path) -> None:
+    refused = user_namespaces_available()
+    require("userns", refused is None, refused or "")
     machine = Path("/etc/hosts").read_text()
 
     async def story() -> None:
@@ -47,7 +50,9 @@ def test_a_refused_hosts_file_is_a_sentence_and_starts_nothing(tmp_path: Path) -
         async with process_runtime(tmp_path) as runtime:
             runtime._refused = "the kernel refused a private hosts file (unshare(user, mount): Operation not permitted)"
             spec = _with_hosts(program("resolves", "db-1", root=tmp_path), {"db-1": "127.1.2.3"})
-            with pytest.raises(CapabilityError, match=r"Node n1 needs its own names .*addresses='shared'.*unshare\(user, mount\)"):
+            with pytest.raises(
+                CapabilityError, match=r"Node n1 needs its own names .*addresses='shared'.*unshare\(user, mount\)"
+            ):
                 await runtime.launch(spec)
             assert runtime.state("n1") is NodeState.DEAD
             assert not (tmp_path / "n1").exists()
@@ -128,7 +133,7 @@ def test_a_killed_watchdog_takes_its_nodes_with_it_and_everybody_is_told(tmp_pat
         async with process_runtime(tmp_path) as runtime:
             await runtime.launch(program("daemons", 2, root=tmp_path))
             await until_ready(runtime, ready_log("all daemons are up"))
-            daemons = [int(line.split()[1]) for line in runtime.log("n1").splitlines() if line.startswith("daemon ")]
+            daemons = daemon_pids(runtime)
             runtime._guard._process.kill()
             await until(lambda: runtime.state("n1") is NodeState.DEAD, "the news")
             await until(lambda: not any(map(is_alive, daemons)), "the daemons' end")
@@ -137,7 +142,24 @@ def test_a_killed_watchdog_takes_its_nodes_with_it_and_everybody_is_told(tmp_pat
     asyncio.run(story())
 
 
-def _with_hosts(spec, hosts):
-    from dataclasses import replace
+def test_a_killed_keeper_takes_its_node_with_it_and_its_daemons_are_found(tmp_path: Path) -> None:
+    """The daemons become the watchdog's children, carry no label, and are ended all the same."""
 
+    async def story() -> None:
+        async with process_runtime(tmp_path) as runtime:
+            await runtime.launch(program("daemons", 2, root=tmp_path))
+            await until_ready(runtime, ready_log("all daemons are up"))
+            daemons = daemon_pids(runtime)
+            keeper = read_stat(daemons[0])
+            assert keeper is not None
+            os.kill(keeper.ppid, signal.SIGKILL)
+            await until(lambda: runtime.state("n1") is NodeState.DEAD, "the node's end")
+            assert not any(map(is_alive, daemons))
+            assert runtime.exit_status("n1") == -9
+            await runtime.launch(program("stubborn", root=tmp_path))
+
+    asyncio.run(story())
+
+
+def _with_hosts(spec: NodeSpec, hosts: dict[str, str]) -> NodeSpec:
     return replace(spec, hosts=hosts)

@@ -64,7 +64,7 @@ def test_a_node_runs_in_its_directory_with_its_files_and_environment(tell: Tell)
 @pytest.mark.parametrize("options", [("reuse",), ()], ids=["with SO_REUSEADDR", "without"])
 @pytest.mark.parametrize("told", [True, False], ids=["listens given", "not given"])
 def test_ports_survive_kill_and_restart_and_refuse_meanwhile(tell: Tell, options: tuple[str, ...], told: bool) -> None:
-    """The same port again after a kill; refused while down; nobody else can take it. Not given and without the option: says so."""
+    """The same port again after a kill; refused while down; not to be taken. Not given and without the option: it says so."""
 
     async def story(runtime: ProcessRuntime, root: Path) -> None:
         (address,) = await runtime.reserve(1)
@@ -92,9 +92,9 @@ def test_ports_survive_kill_and_restart_and_refuse_meanwhile(tell: Tell, options
 def test_reserved_ports_are_given_back_by_stop(tell: Tell) -> None:
     async def story(runtime: ProcessRuntime, root: Path) -> None:
         addresses = await runtime.reserve(5)
-        low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+        low, high = _ephemeral_range()
         assert len(set(addresses)) == 5
-        assert all(1024 <= number < low or low < 2000 for _, number in addresses)
+        assert not any(number < 1024 or low <= number <= high for _, number in addresses)
         assert not any(can_be_bound(address, reuse=True) for address in addresses)
 
         await runtime.stop()
@@ -252,7 +252,7 @@ def test_a_program_that_is_not_there_is_named(tell: Tell) -> None:
 def test_a_file_outside_the_nodes_directory_is_refused(tell: Tell) -> None:
     async def story(runtime: ProcessRuntime, root: Path) -> None:
         spec = NodeSpec(name="n1", argv=["true"], directory=root / "n1", files={"../n2/db": ""})
-        with pytest.raises(UsageError, match="file '../n2/db' is not allowed"):
+        with pytest.raises(UsageError, match=r"file '\.\./n2/db' is not allowed"):
             await runtime.launch(spec)
 
     tell(story)
@@ -277,3 +277,7 @@ def test_stop_ends_everything_may_be_repeated_and_lets_nothing_start_any_more(te
             await runtime.launch(specs[0])
 
     tell(story)
+
+
+def _ephemeral_range() -> list[int]:
+    return [int(word) for word in Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -10,15 +11,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from pytest_coordchaos.runtimes import labels
+from pytest_coordchaos.runtimes.guard import Guard
 from pytest_coordchaos.runtimes.procfs import read_stat
-from tests.systems.process_rig import DEADLINE_S, PROGRAMS, can_be_bound, of_run
+from tests.systems.process_rig import DEADLINE_S, PROGRAMS, can_be_bound, is_alive, of_run
 
 ROOT = Path(__file__).parents[2]
 PHASES = ["begun", "guarded", "launching", "launched", "ready", "again"]
@@ -93,13 +95,15 @@ def _lock_is_free(name: str) -> bool:
 def dead_owner() -> str:
     """The label of a process that has ended."""
     code = "from pytest_coordchaos.runtimes.labels import owner_of_this_process as own; print(own())"
-    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
     return done.stdout.strip()
 
 
 @contextlib.contextmanager
-def _orphan(owner: str) -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen(["sleep", "1000"], env={labels.OWNER: owner}, start_new_session=True) as process:
+def _orphan(owner: str, role: str = "") -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(["sleep", "1000"], env={labels.OWNER: owner, labels.ROLE: role}, start_new_session=True) as process:
         try:
             yield process
         finally:
@@ -108,14 +112,24 @@ def _orphan(owner: str) -> Iterator[subprocess.Popen[bytes]]:
 
 def test_the_sweep_ends_what_dead_owners_left_with_its_group(dead_owner: str) -> None:
     """Also the member of its process group that dropped the label."""
-    script = "env -i sleep 1000 & exec sleep 1000"
-    with subprocess.Popen(["sh", "-c", script], env={labels.OWNER: dead_owner, "PATH": os.environ["PATH"]}, start_new_session=True) as orphan:
+    script = "env -i sleep 1000 & echo $!; exec sleep 1000"
+    env = {labels.OWNER: dead_owner, "PATH": os.environ["PATH"]}
+    with subprocess.Popen(["sh", "-c", script], env=env, start_new_session=True, stdout=subprocess.PIPE, text=True) as orphan:
+        member = int(orphan.stdout.readline())
         swept = labels.sweep()
 
         assert orphan.pid in swept
         assert orphan.wait(DEADLINE_S) == -signal.SIGKILL
-    with pytest.raises(ProcessLookupError):
-        _wait_group_gone(orphan.pid)
+    _wait_until_gone(member)
+
+
+def test_the_sweep_leaves_a_dead_owner_to_its_watchdog_while_that_lives(dead_owner: str) -> None:
+    """Else daemons without a label would escape: only the watchdog knows them."""
+    with _orphan(dead_owner) as node, _orphan(dead_owner, role=labels.WATCHDOG) as watchdog:
+        assert not {node.pid, watchdog.pid} & set(labels.sweep())
+        watchdog.kill()
+        watchdog.wait()
+        assert node.pid in labels.sweep()
 
 
 def test_the_sweep_leaves_living_owners_and_foreign_places_alone(dead_owner: str) -> None:
@@ -145,12 +159,22 @@ def test_a_pid_used_again_is_another_owner() -> None:
     assert labels.is_dead(own.rpartition(":")[0] + f":{stat.start_ticks - 1}")
 
 
-def _wait_group_gone(group: int) -> None:
-    """Raises ProcessLookupError once no member is left."""
+def _wait_until_gone(pid: int) -> None:
     deadline = time.monotonic() + DEADLINE_S
-    while time.monotonic() < deadline:
-        os.killpg(group, 0)
+    while is_alive(pid):
+        assert time.monotonic() < deadline, f"{pid} is still there"
         time.sleep(0.002)
+
+
+def _forked(work: Callable[[], None]) -> None:
+    """Do something in a forked child and wait for its end."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
 
 
 # -- the program itself ------------------------------------------------------------------------------
@@ -171,9 +195,6 @@ def test_the_watchdog_loads_the_standard_library_and_its_own_files_only() -> Non
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_of_the_terminal_do_not_end_the_watchdog(tmp_path: Path, number: int) -> None:
     """It answers after the signal, and is in a session of its own."""
-    import asyncio
-
-    from pytest_coordchaos.runtimes.guard import Guard
 
     async def story() -> None:
         guard = await Guard.start(tmp_path, "signals")
@@ -191,20 +212,11 @@ def test_signals_of_the_terminal_do_not_end_the_watchdog(tmp_path: Path, number:
 
 def test_a_forked_child_of_the_session_cannot_end_it(tmp_path: Path) -> None:
     """The exit handlers of a child forked by a test run too; the watchdog must not listen to them."""
-    import asyncio
-
-    from pytest_coordchaos.runtimes.guard import Guard
 
     async def story() -> None:
         guard = await Guard.start(tmp_path, "forked")
         try:
-            child = os.fork()
-            if child == 0:
-                try:
-                    guard.kill_now()
-                finally:
-                    os._exit(0)
-            os.waitpid(child, 0)
+            _forked(guard.kill_now)
             assert (await guard.call("stat"))["processes"] == 0
         finally:
             await guard.aclose()
