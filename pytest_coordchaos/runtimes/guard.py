@@ -192,6 +192,6 @@ def _spawn(channel: int, output: int, run_id: str) -> subprocess.Popen[bytes]:
         stdout=output,
         stderr=output,
         cwd="/",
-        env={**os.environ, **labels.labels(run_id)},
+        env={**os.environ, **labels.labels(run_id), labels.ROLE: labels.WATCHDOG},
         start_new_session=True,
     )

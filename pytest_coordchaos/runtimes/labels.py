@@ -3,7 +3,8 @@
 The owner is a pytest process, named so that it can never be confused with another one: host, boot,
 PID namespace, pid and start time. What a dead owner left behind (its watchdog was killed too) is
 ended by the next session of the same user; a live owner's processes, and those of a PID namespace
-whose pids mean nothing here, are never touched.
+whose pids mean nothing here, are never touched. Neither is an owner touched whose watchdog still
+lives: it is at work, and only it knows the daemons that carry no label any more.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from pathlib import Path
 
 from pytest_coordchaos.runtimes import procfs
 
-__all__ = ["OWNER", "RUN", "is_dead", "labels", "owner_of_this_process", "sweep"]
+__all__ = ["OWNER", "ROLE", "RUN", "WATCHDOG", "is_dead", "labels", "owner_of_this_process", "sweep"]
 
-RUN, OWNER = "COORDCHAOS_RUN", "COORDCHAOS_OWNER"
+RUN, OWNER, ROLE = "COORDCHAOS_RUN", "COORDCHAOS_OWNER", "COORDCHAOS_ROLE"
+WATCHDOG = "watchdog"
+"""The role that a watchdog and its keepers carry."""
 
 _SWEEP_S = 2.0
 
@@ -48,7 +51,7 @@ def sweep() -> list[int]:
     """SIGKILL every process of ours whose owner is dead, with its process group; returns their pids."""
     ended: list[int] = []
     deadline = time.monotonic() + _SWEEP_S
-    while (orphans := list(_orphans())) and time.monotonic() < deadline:
+    while (orphans := _orphans()) and time.monotonic() < deadline:
         for pid in orphans:
             _kill_group(pid)
         ended += [pid for pid in orphans if pid not in ended]
@@ -56,12 +59,11 @@ def sweep() -> list[int]:
     return ended
 
 
-def _orphans() -> Iterator[int]:
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            owner = _owner_label(int(name))
-            if owner is not None and is_dead(owner) and _start_ticks(int(name)) is not None:
-                yield int(name)
+def _orphans() -> list[int]:
+    """Living processes of dead owners that no watchdog cares for any more."""
+    found = [(pid, owner, role) for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) for owner, role in _labels_of(pid)]
+    tended = {owner for _, owner, role in found if role == WATCHDOG}
+    return [pid for pid, owner, _ in found if owner not in tended and is_dead(owner) and _start_ticks(pid) is not None]
 
 
 def _kill_group(pid: int) -> None:
@@ -73,17 +75,17 @@ def _kill_group(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def _owner_label(pid: int) -> str | None:
-    """The owner a process carries; None for strangers and for processes of other users."""
+def _labels_of(pid: int) -> Iterator[tuple[str, str]]:
+    """(owner, role) of a process of ours; nothing for strangers and for processes of other users."""
     try:
         if os.stat(f"/proc/{pid}").st_uid != os.getuid():
-            return None
+            return
         environment = Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
-        return None
-    prefix = f"{OWNER}=".encode()
-    found = next((entry for entry in environment.split(b"\0") if entry.startswith(prefix)), None)
-    return os.fsdecode(found[len(prefix) :]) if found else None
+        return
+    entries = dict(entry.partition("=")[::2] for entry in os.fsdecode(environment).split("\0"))
+    if OWNER in entries:
+        yield entries[OWNER], entries.get(ROLE, "")
 
 
 def _place() -> str:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -168,7 +169,9 @@ def _wait_until_gone(pid: int) -> None:
 
 def _forked(work: Callable[[], None]) -> None:
     """Do something in a forked child and wait for its end."""
-    child = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 on: forking with threads, which is the point here
+        child = os.fork()
     if child == 0:
         try:
             work()
