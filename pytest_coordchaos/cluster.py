@@ -176,8 +176,7 @@ class Cluster:
         self._touch()
         handles: list[FaultHandle] = []
         try:
-            for fault in faults:
-                handles.append(self._portal.call(self._live.apply(fault)))
+            handles.extend(self._portal.call(self._live.apply(fault)) for fault in faults)
         except BaseException:
             ActiveFault(self._portal, handles).undo()
             raise

@@ -72,7 +72,8 @@ class Experiment:
     async def _drive_and_inject(self, start_ns: int) -> tuple[tuple[RunFault, ...], Driven]:
         client = self.workload.client or self.cluster.system.client
         if client is None:
-            raise UsageError(f"run({self.workload.name!r}): System({self.cluster.system.name!r}) has no client; give System(client=Client(…))")
+            name = self.cluster.system.name
+            raise UsageError(f"run({self.workload.name!r}): System({name!r}) has no client; give System(client=Client(…))")
         rng = random.Random(f"{self.seed}:requests")
         async with asyncio.TaskGroup() as both:
             load = both.create_task(

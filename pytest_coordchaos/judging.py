@@ -73,7 +73,7 @@ def _check(one: InvariantRequest, evidence: Evidence, known: Mapping[str, Invari
 def _doubts(evidence: Evidence) -> tuple[str, ...]:
     """Why what was observed proves nothing."""
     walked_round = [f"traffic went round the relay, so no partition is proven: {text}" for text in evidence.ledger.bypasses]
-    unproven = [f"fault {fault.id} ({fault.words}) is not proven: {fault.note}" for fault in evidence.faults if not fault.verified]
+    unproven = [f"fault {one.id} ({one.words}) is not proven: {one.note}" for one in evidence.faults if not one.verified]
     return (*walked_round, *unproven)
 
 

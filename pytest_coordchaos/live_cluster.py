@@ -128,7 +128,8 @@ class LiveCluster:
         ask = self.system.roles.get(name)
         if ask is None:
             known = ", ".join(self.system.roles) or "none"
-            raise UsageError(f"System({self.system.name!r}) has no role {name!r}; it has: {known} (give System(roles={{{name!r}: probe}}))")
+            how = f"give System(roles={{{name!r}: probe}})"
+            raise UsageError(f"System({self.system.name!r}) has no role {name!r}; it has: {known} ({how})")
 
         async def claim(node: str) -> int:
             try:
@@ -176,7 +177,9 @@ class LiveCluster:
             raise UsageError(f"kill({node!r}): the node is dead already; restart it first")
         start_ns = self.clock.now_ns()
         await self.runtime.kill(node)
-        handle = FaultHandle(words=f"kill {node}", start_ns=start_ns, undo_fault=lambda: self._start_again(node), clock=self.clock)
+        handle = FaultHandle(
+            words=f"kill {node}", start_ns=start_ns, undo_fault=lambda: self._start_again(node), clock=self.clock
+        )
         self.handles.append(handle)
         return handle
 
@@ -234,7 +237,8 @@ class LiveCluster:
             if holder is not None:
                 return holder
             if self.clock.now_ns() >= deadline:
-                raise FaultError(f"role {name!r} is unknown: no single node claimed it for {timeout_s:g} s (asked: {', '.join(self.nodes)})")
+                asked = ", ".join(self.nodes)
+                raise FaultError(f"role {name!r} is unknown: no single node claimed it for {timeout_s:g} s (asked: {asked})")
             await self.clock.sleep(0.02)
 
     async def stop(self) -> None:

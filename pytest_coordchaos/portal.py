@@ -43,7 +43,7 @@ class Portal:
         if not self.ours or threading.current_thread() is self._thread:
             coroutine.close()
             where = "a forked child" if not self.ours else "a coroutine of the experiment"
-            raise UsageError(f"The cluster's verbs cannot be called from {where}; call them from the test that started the cluster")
+            raise UsageError(f"A cluster's verbs cannot be called from {where}; call them from the test that started the cluster")
         return asyncio.run_coroutine_threadsafe(coroutine, self._running_loop())
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:

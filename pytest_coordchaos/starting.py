@@ -31,7 +31,7 @@ async def start_cluster(system: System, *, guard: Guard, run_id: str, root: Path
         StartError: A node exited or was not ready in time; everything is ended again.
         CapabilityError: The runtime cannot give what the System needs.
     """
-    root.mkdir(parents=True)
+    await asyncio.to_thread(root.mkdir, parents=True)
     runtime = await ProcessRuntime.create(guard, run_id, root)
     recorder = Recorder(root / "history.jsonl", clock.now_ns)
     relay: RelayControl | None = None
@@ -87,7 +87,7 @@ async def _lay_out(system: System, runtime: Runtime) -> Layout:
     if system.addresses == "per-node":
         free = await runtime.reserve(len(names) * len(ports))
         places = [(name, port.name) for name in names for port in ports]
-        listen = {link: ("127.0.0.1", 0) for link in edges(system)}
+        listen = dict.fromkeys(edges(system), ("127.0.0.1", 0))
         return Layout(bind=dict(zip(places, free, strict=True)), listen=listen, hosts={}, relay_source=relay_source)
     return await _shared_layout(system, runtime, relay_source)
 

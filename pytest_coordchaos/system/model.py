@@ -74,9 +74,8 @@ class Node:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or self.name == CLIENTS:
-            raise UsageError(
-                f"Node name {self.name!r} is not allowed: lower-case letters, digits and inner dashes, at most 32, not {CLIENTS!r}"
-            )
+            allowed = f"lower-case letters, digits and inner dashes, at most 32, not {CLIENTS!r}"
+            raise UsageError(f"Node name {self.name!r} is not allowed: {allowed}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

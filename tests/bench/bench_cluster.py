@@ -16,11 +16,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from reference_systems.raft_kv.system import system as raft_kv
-
 from pytest_coordchaos import Cluster, Session
 from pytest_coordchaos.run import BudgetRequest, TestRequest
 from pytest_coordchaos.settings import Settings
+from reference_systems.raft_kv.system import system as raft_kv
 
 LISTEN = "import asyncio; asyncio.run(asyncio.start_server(lambda r, w: None, '127.0.0.1', 0)); print('up', flush=True)"
 
@@ -67,7 +66,8 @@ def _floor(nodes: int) -> float:
 
 def faults(session: Session, repeat: int) -> None:
     """Time for a verb to return: in force and proven."""
-    print("\n| fault on 5 nodes | applied and probed ms (median) | worst ms | of it the delay it injects ms |\n| --- | --- | --- | --- |")
+    print("\n| fault on 5 nodes | applied and probed ms (median) | worst ms | of it the injected delay ms |")
+    print("| --- | --- | --- | --- |")
     with session.start(raft_kv(nodes=5)) as cluster:
         verbs = {
             "partition {n1,n2} | {n3,n4,n5}": (lambda: cluster.partition({"n1", "n2"}, {"n3", "n4", "n5"}), 0),

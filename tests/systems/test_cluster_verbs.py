@@ -6,10 +6,10 @@ import itertools
 import time
 
 import pytest
-from tests.systems.mesh import ask, mesh_system, tell
 
 from pytest_coordchaos import Cluster, FaultError, Port, StartError, System, UsageError, ready_log, ready_port
 from pytest_coordchaos.runtimes.base import NodeState
+from tests.systems.mesh import ask, mesh_system, tell
 
 SILENT = ("error TimeoutError", "closed")
 

@@ -6,11 +6,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.requirements import require
-from tests.systems.etcd_system import ETCD, connect, etcd_system, get, post, text
 
 from pytest_coordchaos import Cluster, Status
 from pytest_coordchaos.run import InvariantRequest, TestRequest
+from tests.requirements import require
+from tests.systems.etcd_system import ETCD, connect, etcd_system, get, post, text
 
 pytestmark = pytest.mark.needs("etcd")
 LINEARIZABLE = (InvariantRequest(name="linearizable"),)
@@ -38,7 +38,7 @@ def test_registers_are_linearizable_while_the_leader_is_cut_off(session, etcd: C
 
 
 def test_a_serializable_read_at_the_old_leader_is_caught_as_stale(session, etcd: Cluster) -> None:
-    """The known anomaly (Jepsen etcd 0.4.1, 2014; 3.4.3, 2020): isolate the leader, write on the majority, read at the old leader."""
+    """Isolate the leader, write on the majority, read at the old leader (Jepsen on etcd 0.4.1, 2014, and 3.4.3, 2020)."""
     old = etcd.leader()
     new = next(node for node in etcd.nodes if node != old)
     session.begin_test(TestRequest(test="etcd stale", seed=12, invariants=LINEARIZABLE))

@@ -52,7 +52,8 @@ def test_fifty_random_moments(tmp_path: Path, forks: bool) -> None:
 
 
 def _start(root: Path, label: str) -> subprocess.Popen[bytes]:
-    argv = [sys.executable, "-m", "pytest", "-q", "--coordchaos", "-p", "no:cacheprovider", f"--basetemp={root / label}", "test_busy.py"]
+    options = ["-q", "--coordchaos", "-p", "no:cacheprovider", f"--basetemp={root / label}"]
+    argv = [sys.executable, "-m", "pytest", *options, "test_busy.py"]
     environment = {**os.environ, "COORDCHAOS_KILL_TEST": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return subprocess.Popen(argv, cwd=root, env=environment, start_new_session=True, **quiet)
@@ -76,7 +77,7 @@ def _assert_gone(root: Path) -> None:
 
 
 def _labelled(root: Path) -> list[psutil.Process]:
-    return [process for process in _ours(root) if "COORDCHAOS_RUN" in _environment(process) or "watchdog" in " ".join(_command(process))]
+    return [one for one in _ours(root) if "COORDCHAOS_RUN" in _environment(one) or "watchdog" in " ".join(_command(one))]
 
 
 def _end_forks(root: Path) -> None:

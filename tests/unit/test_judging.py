@@ -18,6 +18,8 @@ OP = Operation(
     id=1, process=0, f="put", key="k", value=1, outcome=Outcome.OK, intended_ns=5, invoke_ns=5, return_ns=9, ended_ns=9
 )
 
+OBSERVED = History((OP,))
+
 
 def _says(status: Status) -> dict[str, Invariant]:
     def check(history, options) -> Verdict:
@@ -26,7 +28,7 @@ def _says(status: Status) -> dict[str, Invariant]:
     return {"stub": Invariant(name="stub", check=check, options=frozenset(), doc="")}
 
 
-def _judge(status: Status, *, window: History = History((OP,)), **evidence: object) -> Verdict:
+def _judge(status: Status, *, window: History = OBSERVED, **evidence: object) -> Verdict:
     given = Evidence(system=SYSTEM, whole=window, window=window, start_ns=0, **{"ledger": Ledger(), **evidence})
     request = TestRequest(test="t", seed=1, invariants=(InvariantRequest(name="stub"),))
     (verdict,) = judge(request, None, given, _says(status))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 import pytest_coordchaos
 
 
@@ -24,9 +26,5 @@ def test_importing_the_package_loads_neither_pytest_nor_a_loop() -> None:
 
 
 def test_an_unknown_name_is_an_attribute_error_naming_it() -> None:
-    try:
-        pytest_coordchaos.nonsense  # noqa: B018  # the lookup is the test
-    except AttributeError as error:
-        assert "nonsense" in str(error)
-    else:
-        raise AssertionError("no AttributeError")
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = pytest_coordchaos.nonsense

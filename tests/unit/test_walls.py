@@ -47,7 +47,7 @@ PURE = [
     "checkers/*.py",
     "relay/framing/*.py",
 ]
-IMPURE_MODULES = {"pytest", "socket", "asyncio", "threading", "subprocess", "selectors", "multiprocessing", "requests", "docker", "toxiproxy"}
+IMPURE_MODULES = {"pytest", "socket", "asyncio", "threading", "subprocess", "selectors", "multiprocessing", "docker", "toxiproxy"}
 
 
 def _imports(path: Path) -> Iterator[str]:
