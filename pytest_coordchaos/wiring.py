@@ -67,16 +67,22 @@ def _node_spec(
     system: System, node: Node, layout: Layout, links: Mapping[LinkId, Address], directory: Path, seed: int
 ) -> NodeSpec:
     view = _node_view(system, node.name, layout, links, directory)
-    env = {key: render(value, view) for key, value in {**system.env, **node.env}.items()}
-    files = {path: render(text, view) for path, text in system.files.items()}
+    env = {key: render(value, view, where=f"env[{key!r}]") for key, value in {**system.env, **node.env}.items()}
+    files = {path: render(text, view, where=f"files[{path!r}]") for path, text in system.files.items()}
     if system.entry is not None:
         files["node.json"] = json.dumps(_node_json(system, node.name, layout, links, directory, seed), indent=1)
         env.setdefault("PYTHONPATH", _package_parent(system.host))
         argv = [sys.executable, "-S", "-m", system.host, system.entry, str(directory / "node.json")]
     else:
-        argv = [render(word, view) for word in node.command or system.command or ()]
+        argv = [render(word, view, where="command") for word in node.command or system.command or ()]
     return NodeSpec(
-        name=node.name, argv=argv, directory=directory, env=env, files=files, hosts=dict(layout.hosts.get(node.name, {}))
+        name=node.name,
+        argv=argv,
+        directory=directory,
+        env=env,
+        files=files,
+        hosts=dict(layout.hosts.get(node.name, {})),
+        listens=tuple(view.bind.values()),
     )
 
 

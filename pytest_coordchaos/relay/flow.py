@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import socket
 import sys
 import traceback
 from collections import deque
@@ -101,6 +102,8 @@ class Flow(asyncio.Protocol):
         """The transport to read from is there."""
         self.source = source = cast(asyncio.Transport, transport)  # uvloop's are none by inheritance
         source.set_write_buffer_limits(high=_WRITE_BUFFER)
+        # asyncio does this only for sockets it made itself; with Nagle a small message waits 40 ms for an acknowledgement
+        source.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.twin.attach(source)
         self.conn.opened(self, source)
 
