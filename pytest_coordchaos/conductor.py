@@ -61,8 +61,8 @@ class Conductor:
             request = request_from(
                 item.iter_markers(),
                 test=item.nodeid,
+                path=str(item.path),
                 settings=self._settings,
-                reproduce=self._settings.reproduce(item.nodeid, str(item.path)),
                 extra_invariants=self._invariants,
             )
         except UsageError as error:

@@ -47,15 +47,15 @@ class Mark(Protocol):
 
 
 def request_from(
-    marks: Iterable[Mark], *, test: str, settings: Settings, reproduce: str = "", extra_invariants: Mapping[str, Invariant] = {}
+    marks: Iterable[Mark], *, test: str, path: str, settings: Settings, extra_invariants: Mapping[str, Invariant] = {}
 ) -> TestRequest:
     """The request of one test.
 
     Args:
         marks: All markers of the test, closest first (as `item.iter_markers()` gives them).
         test: The test's node id.
+        path: The test's file, absolute.
         settings: The run's options; a marker's own value wins over them.
-        reproduce: The command that runs the test again.
         extra_invariants: Invariants that plugins add to the built-in ones.
 
     Raises:
@@ -75,14 +75,14 @@ def request_from(
             budgets.setdefault(op, {}).update(limits)
     return TestRequest(
         test=test,
-        seed=settings.seed_of(test) if merged.get("seed") is None else merged["seed"],
+        seed=settings.seed_of(test, path) if merged.get("seed") is None else merged["seed"],
         nodes=merged.get("nodes"),
         faults=merged.get("faults", ()),
         seconds=merged.get("seconds"),
         allow_unknown=bool(merged.get("allow_unknown", False)),
         invariants=tuple(invariants.values()),
         budgets=tuple(BudgetRequest(op=op, limits=limits) for op, limits in budgets.items()),
-        reproduce=reproduce,
+        reproduce=settings.reproduce(test, path),
     )
 
 

@@ -145,11 +145,19 @@ class Settings:
     root: str = ""
     origins: Mapping[str, str] = field(default_factory=dict)
 
-    def seed_of(self, test: str) -> int:
-        """The seed of one test: a hash of the run's seed and the node id, so that a test run alone draws the same plan."""
+    def seed_of(self, test: str, path: str) -> int:
+        """The seed of one test: a hash of the run's seed and the test's name, so that a test run alone draws the same plan.
+
+        Args:
+            test: The test's node id.
+            path: The test's file, absolute. The name of a file outside the root counts without its directory:
+                its node id depends on how pytest was asked for it.
+        """
         import hashlib
 
-        digest = hashlib.blake2b(f"{self.seed}\0{test}".encode(), digest_size=8).digest()
+        relative = os.path.relpath(path, self.root or ".") if self._is_inside(path) else os.path.basename(path)
+        name = relative.replace(os.sep, "/") + "::" + test.partition("::")[2]
+        digest = hashlib.blake2b(f"{self.seed}\0{name}".encode(), digest_size=8).digest()
         return int.from_bytes(digest, "big") >> 1
 
     def reproduce(self, test: str, path: str) -> str:
@@ -161,10 +169,12 @@ class Settings:
         """
         _, colons, rest = test.partition("::")
         relative = os.path.relpath(path, self.started_in or ".")
-        inside = not os.path.relpath(path, self.root or ".").startswith("..")
-        # Outside of it pytest would find another root, hence another node id, hence another seed.
-        root = () if inside else (f"--rootdir={self.root}",)
+        # Asked for a file outside of the root, pytest might choose another root, hence another seed.
+        root = () if self._is_inside(path) else (f"--rootdir={self.root}",)
         return shlex.join((*self.command, *root, min(relative, path, key=len) + colons + rest))
+
+    def _is_inside(self, path: str) -> bool:
+        return os.path.relpath(path, self.root or ".").partition(os.sep)[0] != os.pardir
 
     def as_plain(self) -> dict[str, object]:
         """The settings as plain values, to send to a worker."""

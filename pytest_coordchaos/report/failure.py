@@ -79,7 +79,7 @@ def _circumstances(run: Run) -> list[str]:
     lines = [
         f"Run: {run.system}, {run.nodes} nodes, runtime {run.runtime}{load}; {ops} in {(run.end_ns - run.start_ns) / 1e9:.2f} s"
     ]
-    lines += _listed("Faults:", [_fault_line(fault, run.start_ns) for fault in run.faults], _FAULTS_SHOWN)
+    lines += _listed("Faults:", [_fault_line(fault, run) for fault in run.faults], _FAULTS_SHOWN)
     lines += _listed("Notes:", run.notes, _NOTES_SHOWN)
     return lines
 
@@ -91,10 +91,12 @@ def _listed(heading: str, entries: Sequence[str], shown: int) -> Iterable[str]:
     return [heading, *(f"  {entry}" for entry in entries[:shown]), *more]
 
 
-def _fault_line(fault: RunFault, start_ns: int) -> str:
-    """`partition {n1} | {n2,n3}, 0.52 s to 1.20 s`."""
-    end = "the end" if fault.end_ns is None else f"{(fault.end_ns - start_ns) / 1e9:.2f} s"
-    words = f"{fault.words}, {(fault.start_ns - start_ns) / 1e9:.2f} s to {end}"
+def _fault_line(fault: RunFault, run: Run) -> str:
+    """`partition {n1} | {n2,n3}, 0.52 s to 1.20 s`; what was in force before or after the run has no number there."""
+    start = "the start" if fault.start_ns < run.start_ns else f"{(fault.start_ns - run.start_ns) / 1e9:.2f} s"
+    ended = fault.end_ns is not None and fault.end_ns <= run.end_ns
+    end = f"{((fault.end_ns or 0) - run.start_ns) / 1e9:.2f} s" if ended else "the end"
+    words = f"{fault.words}, {start} to {end}"
     if not fault.verified:
         return f"{words}; NOT VERIFIED{': ' + fault.note if fault.note else ''}"
     return f"{words} ({fault.note})" if fault.note else words

@@ -27,6 +27,7 @@ def write_summary(terminal: pytest.TerminalReporter, settings: Settings) -> None
         rows = [row for report in reports for row in rows_of(report.nodeid, report.user_properties)]
         if not rows:
             return
+        terminal.ensure_newline()  # or the first line of the section is preceded by an empty one
         terminal.section("coordchaos")
         for line in _lines(rows, reports, settings, shutil.get_terminal_size().columns):
             terminal.write_line(line)

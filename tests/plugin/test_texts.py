@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,31 @@ def _report(directory: Path) -> dict[str, object]:
     (path,) = directory.glob("*/*.json")
     loaded: dict[str, object] = json.loads(path.read_text())
     return loaded
+
+
+def test_the_reproduce_line_of_a_test_outside_the_root_draws_the_same_seed(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`--pyargs` names an installed suite; its node ids depend on how it was asked for, its seeds do not."""
+    package = tmp_path / "library" / "outside_suite"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "test_out.py").write_text("import pytest\n@pytest.mark.invariants('linearizable')\ndef test_out(): pass\n")
+    monkeypatch.setenv("PYTHONPATH", str(package.parent), prepend=":")
+    first = suite.run("--pyargs", "outside_suite", "--junit-xml=first.xml")
+    command = next(line for line in first.outlines if line.startswith("Reproduce: ")).removeprefix("Reproduce: ")
+    base = f"--basetemp={suite.path / 'tmp'}"
+    second = suite.pytester.run(*shlex.split(command), "--junit-xml=second.xml", base, timeout=120)
+
+    first.assert_outcomes(failed=1)
+    second.assert_outcomes(failed=1)
+    assert f"--rootdir={suite.path}" in command
+    assert _test_seed(suite.path / "first.xml") == _test_seed(suite.path / "second.xml")
+
+
+def _test_seed(junit: Path) -> str | None:
+    (seed,) = [one.get("value") for one in ET.parse(junit).iter("property") if one.get("name") == "coordchaos.test_seed"]
+    return seed
 
 
 def test_reports_of_all_workers_lie_in_one_directory_and_are_whole(suite: Suite) -> None:

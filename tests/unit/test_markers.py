@@ -25,15 +25,15 @@ MINE = Invariant(
 
 def request(*closest_first: pytest.MarkDecorator) -> TestRequest:
     marks = [decorator.mark for decorator in closest_first]
-    return request_from(
-        marks, test="test_a.py::test_x", settings=Settings(seed=7), reproduce="pytest x", extra_invariants={"mine": MINE}
-    )
+    settings = Settings(seed=7, root="/proj", started_in="/proj", command=("pytest",))
+    place = {"test": "test_a.py::test_x", "path": "/proj/test_a.py"}
+    return request_from(marks, **place, settings=settings, extra_invariants={"mine": MINE})
 
 
 def test_no_markers_ask_for_nothing() -> None:
-    assert request(pytest.mark.skip) == TestRequest(
-        test="test_a.py::test_x", seed=Settings(seed=7).seed_of("test_a.py::test_x"), reproduce="pytest x"
-    )
+    seed = Settings(seed=7, root="/proj").seed_of("test_a.py::test_x", "/proj/test_a.py")
+
+    assert request(pytest.mark.skip) == TestRequest(test="test_a.py::test_x", seed=seed, reproduce="pytest test_a.py::test_x")
 
 
 def test_every_argument_arrives() -> None:

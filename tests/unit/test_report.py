@@ -108,6 +108,12 @@ def test_a_failure_says_where_the_files_of_its_cluster_lie() -> None:
     assert "\nFiles: /tmp/x/kv-1\nSeed: 7" in text
 
 
+def test_a_fault_from_before_the_run_to_after_it_has_no_negative_time() -> None:
+    around = RunFault(id="by hand", words="pause n1", start_ns=RUN.start_ns - 1, end_ns=RUN.end_ns + 1)
+
+    assert "  pause n1, the start to the end\n" in failure_text([replace(RUN, faults=(around,))], seed=7, allow_unknown=False)
+
+
 def test_notes_are_shown() -> None:
     assert "Notes:\n  n3 exited by itself with status 1" in run_text(replace(RUN, notes=("n3 exited by itself with status 1",)))
 

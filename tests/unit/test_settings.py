@@ -88,12 +88,19 @@ def test_every_option_has_four_places_of_its_own() -> None:
 
 def test_a_tests_seed_follows_from_the_runs_seed_and_its_own_name_only() -> None:
     """Pinned: a release that changes it would no longer replay older failures."""
-    one, other = "test_a.py::test_x", "test_a.py::test_y"
-    settings = Settings(seed=7)
+    one, other = ("test_a.py::test_x", "/proj/test_a.py"), ("test_a.py::test_y", "/proj/test_a.py")
+    settings = Settings(seed=7, root="/proj")
 
-    assert settings.seed_of(one) == Settings(seed=7, keep=True).seed_of(one) == 2849250913315953022
-    assert len({settings.seed_of(one), settings.seed_of(other), Settings(seed=8).seed_of(one)}) == 3
-    assert all(0 <= settings.seed_of(str(number)) <= SEED_MAX for number in range(1000))
+    assert settings.seed_of(*one) == Settings(seed=7, root="/proj", keep=True).seed_of(*one) == 2849250913315953022
+    assert len({settings.seed_of(*one), settings.seed_of(*other), Settings(seed=8, root="/proj").seed_of(*one)}) == 3
+    assert all(0 <= settings.seed_of(f"::{number}", "/proj/a") <= SEED_MAX for number in range(1000))
+
+
+def test_a_tests_seed_does_not_depend_on_how_a_file_outside_the_root_was_asked_for() -> None:
+    """`--pyargs demo` and a path give one test two node ids."""
+    settings = Settings(seed=7, root="/proj")
+
+    assert settings.seed_of("test_a.py::test_x", "/lib/demo/test_a.py") == settings.seed_of("::test_x", "/lib/demo/test_a.py")
 
 
 def test_settings_survive_the_way_to_a_worker() -> None:
