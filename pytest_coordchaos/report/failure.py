@@ -94,8 +94,8 @@ def _listed(heading: str, entries: Sequence[str], shown: int) -> Iterable[str]:
 def _fault_line(fault: RunFault, run: Run) -> str:
     """`partition {n1} | {n2,n3}, 0.52 s to 1.20 s`; what was in force before or after the run has no number there."""
     start = "the start" if fault.start_ns < run.start_ns else f"{(fault.start_ns - run.start_ns) / 1e9:.2f} s"
-    ended = fault.end_ns is not None and fault.end_ns <= run.end_ns
-    end = f"{((fault.end_ns or 0) - run.start_ns) / 1e9:.2f} s" if ended else "the end"
+    end_ns = run.end_ns + 1 if fault.end_ns is None else fault.end_ns
+    end = "the end" if end_ns > run.end_ns else f"{(end_ns - run.start_ns) / 1e9:.2f} s"
     words = f"{fault.words}, {start} to {end}"
     if not fault.verified:
         return f"{words}; NOT VERIFIED{': ' + fault.note if fault.note else ''}"
