@@ -6,6 +6,7 @@ import bisect
 import heapq
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import accumulate, chain, pairwise
+from typing import NamedTuple
 
 from pytest_coordchaos.checkers.blocks import Block, Blocks, Cluster, Contradiction
 from pytest_coordchaos.history.model import Operation, Outcome
@@ -78,23 +79,48 @@ def _between(blocks: Sequence[Block]) -> Contradiction | None:
     return None
 
 
+class _Member(NamedTuple):
+    """An operation of a block, and the place of its cluster in it."""
+
+    op: Operation
+    place: int
+    writes: bool
+
+
+def _members(block: Block) -> list[_Member]:
+    return [_Member(op, place, op is c.writer) for place, c in enumerate(block.clusters) for op in c.operations()]
+
+
 def _crossing(one: Block, other: Block) -> Contradiction:
     """The two to four operations by which each block must precede the other; initial values have no operation."""
-    ends = [_end(block, first) for block in (one, other) for first in (True, False)]
-    witnesses = _unique(op for op, _ in ends if op)
+    for around, inside in ((one, other), (other, one)):
+        outer = _members(around)
+        middle = [
+            m for m in _members(inside) if around.first_return_ns < m.op.invoke_ns and m.op.return_ns < around.last_invoke_ns
+        ]
+        if middle:
+            mid = min(middle, key=lambda m: (not m.writes, m.op.invoke_ns))
+            before = [m for m in outer if m.op.return_ns < mid.op.invoke_ns]
+            last = min((m for m in outer if m.op.invoke_ns > mid.op.return_ns), key=lambda m: m.op.invoke_ns)
+            before.sort(key=lambda m: (m.place != last.place, not m.writes, -m.op.return_ns))  # noqa: B023  # used at once
+            return _shown((around, [*before[:1], last]), (inside, [mid]))
+    return _shown((one, _ends(one)), (other, _ends(other)))
+
+
+def _ends(block: Block) -> list[_Member]:
+    """The operation that returned first, and the one that was invoked last."""
+    members = _members(block)
+    return [min(members, key=lambda m: m.op.return_ns), max(members, key=lambda m: m.op.invoke_ns)]
+
+
+def _shown(*parts: tuple[Block, Sequence[_Member]]) -> Contradiction:
+    witnesses = _unique(member.op for _, members in parts for member in members)
     context: list[Operation] = []
-    for block, own in ((one, ends[:2]), (other, ends[2:])):
-        places = [block.clusters.index(cluster) for _, cluster in own]
-        context += _writers(block.clusters[min(places) : max(places) + 1], witnesses)
+    for block, members in parts:
+        places = [member.place for member in members]
+        begin = 0 if block.clusters[0].writer is None else min(places)
+        context += _writers(block.clusters[begin : max(places) + 1], witnesses)
     return Contradiction(witnesses, tuple(context))
-
-
-def _end(block: Block, first: bool) -> tuple[Operation | None, Cluster]:
-    if first:
-        cluster = min(block.clusters, key=lambda c: c.first_return_ns)
-        return (None if cluster.writer is None else _first_returned(cluster)), cluster
-    cluster = max(block.clusters, key=lambda c: c.last_invoke_ns)
-    return _last_invoked(cluster), cluster
 
 
 def _first_returned(cluster: Cluster) -> Operation:

@@ -79,6 +79,7 @@ class Blocks:
         by_value: Looked-at value -> its cluster and its block.
         mismatches: Completed compare-and-sets that saw another value; not in any block.
         touches: All operations that happened.
+        whole: Nothing was left out: an order of the blocks is a proof.
         contradiction: What cannot be explained, if blocks alone show it.
     """
 
@@ -86,11 +87,17 @@ class Blocks:
     by_value: dict[Hashable, tuple[Cluster, Block]] = field(default_factory=dict)
     mismatches: tuple[Touch, ...] = ()
     touches: tuple[Touch, ...] = ()
+    whole: bool = True
     contradiction: Contradiction | None = None
 
 
 def blocks_of(operations: Sequence[Operation], model: Model) -> Blocks | None:
-    """The history of one register cut into blocks; None where looked-at values are not unique.
+    """The history of one register cut into blocks; None for models that are no registers.
+
+    Values that are looked at but were perhaps written more than once are left out: their reads and
+    writes are dropped, and a compare-and-set from or to one of them is taken for a plain write, or a
+    read. Whatever explains the whole history explains the rest, so a contradiction stays one; but an
+    order of the rest proves nothing (`whole` is False).
 
     Args:
         operations: Completed and crashed operations of one object, no failed ones.
@@ -104,9 +111,21 @@ def blocks_of(operations: Sequence[Operation], model: Model) -> Blocks | None:
     happened, looked = _that_happened(touches)
     writers = Counter(access.new for _, access in touches if access.kind in ("write", "cas") and access.new in looked)
     writers[model.initial] += 1
-    if any(writers[value] > 1 for value in looked):
-        return None
-    return _cut(happened, looked, model.initial)
+    repeated = frozenset(value for value in looked if writers[value] > 1)
+    if repeated:
+        happened, looked = _that_happened([touch for touch in (_without(repeated, *touch) for touch in touches) if touch])
+    return _cut(happened, looked, model.initial, whole=not repeated)
+
+
+def _without(repeated: frozenset[Hashable], op: Operation, access: Access) -> Touch | None:
+    """The touch, as far as it concerns other values; None where nothing is left."""
+    sees = access.kind in ("read", "cas", "mismatch") and access.expected not in repeated
+    leaves = access.kind in ("write", "cas") and access.new not in repeated
+    if access.kind != "cas" or (sees and leaves):
+        return (op, access) if sees or leaves else None
+    if leaves:
+        return op, Access("write", None, access.new)
+    return (op, Access("read", access.expected)) if sees and op.outcome is Outcome.OK else None
 
 
 def _that_happened(touches: Sequence[Touch]) -> tuple[list[Touch], set[Hashable]]:
@@ -127,7 +146,7 @@ def _that_happened(touches: Sequence[Touch]) -> tuple[list[Touch], set[Hashable]
     return happened, seen | {access.expected for _, access in happened if access.kind == "mismatch"}
 
 
-def _cut(happened: Sequence[Touch], looked: set[Hashable], initial: Hashable) -> Blocks:
+def _cut(happened: Sequence[Touch], looked: set[Hashable], initial: Hashable, *, whole: bool) -> Blocks:
     by_value: dict[Hashable, Cluster] = {initial: Cluster(None)}
     clusters = [by_value[initial]]
     for op, access in happened:
@@ -137,18 +156,18 @@ def _cut(happened: Sequence[Touch], looked: set[Hashable], initial: Hashable) ->
                 by_value[access.new] = clusters[-1]
     wrong = _fill(happened, clusters, by_value)
     if wrong:
-        return Blocks(touches=tuple(happened), contradiction=wrong)
+        return Blocks(touches=tuple(happened), whole=whole, contradiction=wrong)
     for cluster in clusters:
         cluster.measure()
     blocks = tuple(_glued(clusters))
     circle = {id(cluster) for cluster in clusters} - {id(cluster) for block in blocks for cluster in block.clusters}
     if circle:
         wrong = Contradiction(tuple(c.writer for c in clusters if id(c) in circle and c.writer))
-        return Blocks(touches=tuple(happened), contradiction=wrong)
+        return Blocks(touches=tuple(happened), whole=whole, contradiction=wrong)
     home = {id(cluster): block for block in blocks for cluster in block.clusters}
     mismatches = tuple(touch for touch in happened if touch[1].kind == "mismatch")
     places = {value: (cluster, home[id(cluster)]) for value, cluster in by_value.items()}
-    return Blocks(blocks=blocks, by_value=places, mismatches=mismatches, touches=tuple(happened))
+    return Blocks(blocks=blocks, by_value=places, mismatches=mismatches, touches=tuple(happened), whole=whole)
 
 
 def _fill(happened: Sequence[Touch], clusters: Sequence[Cluster], by_value: dict[Hashable, Cluster]) -> Contradiction | None:

@@ -17,7 +17,7 @@ from pytest_coordchaos.history.model import INFINITY_NS, Operation, Outcome
 __all__ = ["minimised", "timeline"]
 
 
-def minimised(operations: Sequence[Operation], failed_by_ns: int, model: Model, *, work: int = 400_000) -> tuple[Operation, ...]:
+def minimised(operations: Sequence[Operation], failed_by_ns: int, model: Model, *, work: int = 200_000) -> tuple[Operation, ...]:
     """A small part of one object's operations that is not linearizable on its own.
 
     Args:
@@ -77,15 +77,16 @@ def timeline(operations: Iterable[Operation], context: Iterable[Operation] = ())
 
     Args:
         operations: What contradicts.
-        context: What wrote the values seen; marked as such.
+        context: What wrote the values seen, or proves that a crashed operation happened; marked as such.
     """
     shown, wrote = list(operations), list(context)
     everything = sorted([*shown, *wrote], key=lambda op: (op.invoke_ns, op.id))
     start_ns = min((op.invoke_ns for op in shown), default=0)
     who = [_who(op) for op in everything]
     width = max(map(len, who), default=0)
+    context_ids = {op.id for op in wrote}
     return tuple(
-        f"{client:<{width}}  {_when(op, start_ns)}  {_what(op)}{'   (wrote what was seen)' if op in wrote else ''}"
+        f"{client:<{width}}  {_when(op, start_ns)}  {_what(op)}{'   (context)' if op.id in context_ids else ''}"
         for client, op in zip(who, everything, strict=True)
     )
 

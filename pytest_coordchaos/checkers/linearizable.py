@@ -130,7 +130,7 @@ def _decided_cheaply(operations: Sequence[Operation], model: Model) -> Contradic
     contradiction = contradiction_of(cut)
     if contradiction:
         return contradiction
-    order = order_of(cut)
+    order = order_of(cut) if cut.whole else None
     return (order is not None and is_certificate(order, model)) or stuck_mismatch(cut) or False
 
 

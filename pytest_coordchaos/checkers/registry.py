@@ -17,6 +17,7 @@ from pytest_coordchaos.verdicts import Status, Verdict
 __all__ = ["INVARIANTS", "Invariant", "check_linearizable", "check_window", "verdict_of"]
 
 Options = Mapping[str, object]
+_MOST_LINES = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,11 +97,17 @@ def _contradiction(finding: Finding, history: History, model: Model) -> tuple[st
     if finding.contradiction:
         shown = finding.contradiction.operations
         said = f"{len(shown)} operations contradict each other" if len(shown) > 1 else "an operation saw what nobody wrote"
-        return said, timeline(shown, finding.contradiction.context)
+        return said, _cropped(timeline(shown, finding.contradiction.context))
     operations = objects_of(history, model)[finding.key]
     shown = minimised(operations, finding.failed_by_ns, model)
     label = f"minimised sub-history ({len(shown)} of {len(operations)} operations)"
-    return f"no order explains {label}", timeline(shown)
+    return f"no order explains {label}", _cropped(timeline(shown))
+
+
+def _cropped(lines: tuple[str, ...]) -> tuple[str, ...]:
+    """The last of many lines, saying so: the end of the story is where it goes wrong."""
+    left_out = len(lines) - _MOST_LINES
+    return lines if left_out <= 0 else (f"… {left_out} earlier operations", *lines[left_out:])
 
 
 def _without_blame(verdict: Verdict, found: WindowFinding) -> Verdict:

@@ -61,7 +61,7 @@ def test_what_wrote_the_values_is_context() -> None:
         put(1, "x", 0, 100, "a"), put(2, "x", 0, 100, "b"), get(3, "x", 1, 2, "a"), get(4, "x", 3, 4, "b"), get(5, "x", 5, 6, "a")
     )
     assert "3 operations contradict each other" in verdict.summary
-    marked = [line.endswith("(wrote what was seen)") for line in verdict.details]
+    marked = [line.endswith("(context)") for line in verdict.details]
     assert sorted(marked) == [False, False, False, True, True]
 
 
