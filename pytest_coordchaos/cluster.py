@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ActiveFault", "Cluster"]
 
+__tracebackhide__ = True  # pytest shows the line of the test that called, not ours
+
 
 class ActiveFault:
     """One or more faults put in force by one verb: call `undo()`, or use it as a context manager."""
@@ -263,7 +265,7 @@ class Cluster:
         try:
             made = factory(**options)
         except TypeError as error:
-            raise UsageError(f"run({workload!r}): {error}") from error
+            raise UsageError(f"run({workload!r}): {error}") from None
         assert isinstance(made, Workload)
         return made
 

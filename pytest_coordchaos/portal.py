@@ -11,9 +11,11 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from pytest_coordchaos.errors import UsageError
+from pytest_coordchaos.errors import CoordChaosError, UsageError
 
 __all__ = ["Portal"]
+
+__tracebackhide__ = True  # pytest shows the line of the test that called, not ours
 
 T = TypeVar("T")
 
@@ -51,6 +53,8 @@ class Portal:
         future = self.submit(coroutine)
         try:
             return future.result()
+        except CoordChaosError as error:
+            raise error.with_traceback(None)  # noqa: B904  # the sentence says it all; where we noticed helps nobody
         except BaseException:
             if not future.done():
                 future.cancel()

@@ -11,6 +11,8 @@ from pytest_coordchaos.history.recorder import Recorder
 
 __all__ = ["OperationRecord", "Processes"]
 
+__tracebackhide__ = True  # pytest shows the line of the test that called, not ours
+
 
 class Processes:
     """Hands out logical clients for operations recorded by hand: one operation at a time each.
