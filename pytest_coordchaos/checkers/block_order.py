@@ -102,7 +102,7 @@ def _crossing(one: Block, other: Block) -> Contradiction:
             mid = min(middle, key=lambda m: (not m.writes, m.op.invoke_ns))
             before = [m for m in outer if m.op.return_ns < mid.op.invoke_ns]
             last = min((m for m in outer if m.op.invoke_ns > mid.op.return_ns), key=lambda m: m.op.invoke_ns)
-            before.sort(key=lambda m: (m.place != last.place, not m.writes, -m.op.return_ns))  # noqa: B023  # used at once
+            before.sort(key=lambda m: (m.place != last.place, not m.writes, -m.op.return_ns))
             return _shown((around, [*before[:1], last]), (inside, [mid]))
     return _shown((one, _ends(one)), (other, _ends(other)))
 
