@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import socket
 import sys
 import traceback
 from collections import deque
@@ -153,10 +152,10 @@ class Flow(asyncio.Protocol):
         """Put a state in force for what waits and what comes."""
         self.mode = state.mode
         self.delay_ns = round(state.delay_ms * 1e6)
-        if self.mode is not LinkMode.PASS:
+        if self.mode is LinkMode.PASS:
+            self._pump()
+        else:
             self._discard_queue()
-        self._pump()
-        self._regulate()
 
     def attach(self, sink: asyncio.Transport) -> None:
         """There is somewhere to write to now."""
@@ -170,7 +169,6 @@ class Flow(asyncio.Protocol):
         self._write = _nowhere
         self._sink_full = False
         self._discard_queue()
-        self._regulate()
 
     def send_reset(self) -> None:
         """A reset travels in this direction, after what was received before it."""
@@ -190,7 +188,6 @@ class Flow(asyncio.Protocol):
         """The sink takes bytes again."""
         self._sink_full = False
         self._pump()
-        self._regulate()
 
     # -- inside ------------------------------------------------------------------------------------
 
@@ -201,7 +198,8 @@ class Flow(asyncio.Protocol):
             self._queued += len(data) + _CHUNK_COST
             if self._timer is None:
                 self._pump()
-            self._regulate()
+            elif self._queued >= queue_limit(self.delay_ns):
+                self._regulate()
             return
         self.lossy = True
         if self._feed is not None:
@@ -231,7 +229,7 @@ class Flow(asyncio.Protocol):
                 self._pump()
 
     def _pump(self) -> None:
-        """Pass on everything that is due, and set the timer for what is not."""
+        """Pass on everything that is due, set the timer for what is not, and hold the sender back or let it go on."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -246,11 +244,11 @@ class Flow(asyncio.Protocol):
             _, data, first, count = queue.popleft()
             self._emit(data, first, count, now)
         self._direct = self.mode is LinkMode.PASS and not delay and not queue and self.sink is not None
+        self._regulate()
 
     def _due(self) -> None:
         self._timer = None
         self._pump()
-        self._regulate()
 
     def _emit(self, data: bytes, first: int, count: int, now: int) -> None:
         if data is _EOF:

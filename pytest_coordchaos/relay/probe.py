@@ -26,6 +26,7 @@ __all__ = ["Asked", "FarEnd", "Probe", "probe_link"]
 _BYTES = b"coordchaos probe".ljust(64, b".")
 _DEADLINE_S = 1.0
 _SLACK_MS = 50.0  # a delay of d is proven by an arrival in [d, d + slack)
+_AT_ONCE = 16
 _TRIES = 3  # a late arrival may be the machine's fault: the best of so many counts
 
 
@@ -39,9 +40,14 @@ class Asked:
 
 
 class FarEnd:
-    """Where probes' connections lead instead of to a node: a listener of the relay's own."""
+    """Where probes' connections lead instead of to a node: a listener of the relay's own.
+
+    Attributes:
+        turn: So many probes connect at once: hundreds together would make each other late.
+    """
 
     def __init__(self) -> None:
+        self.turn = asyncio.Semaphore(_AT_ONCE)
         self._loop = asyncio.get_running_loop()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self._listener.setblocking(False)
@@ -156,7 +162,7 @@ async def _try_both(link: Link, far_end: FarEnd) -> list[_Seen]:
     probe, near = Probe(far_end), _near_socket(link)
     link.expect(probe, near.getsockname()[:2])
     try:
-        async with asyncio.timeout(_DEADLINE_S):
+        async with far_end.turn, asyncio.timeout(_DEADLINE_S):
             await link.loop.sock_connect(near, link.address)
             far = await asyncio.shield(probe.far)
         both = await asyncio.gather(

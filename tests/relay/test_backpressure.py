@@ -8,8 +8,10 @@ import socket
 import pytest
 
 from pytest_coordchaos.faults.model import PASS, DirectionState, LinkMode
+from pytest_coordchaos.relay.connection import Connection
 from pytest_coordchaos.relay.flow import queue_limit
-from tests.relay.rig import DROP, RelayProcess, read_exactly, rigged, rss_bytes, until
+from pytest_coordchaos.relay.server import Relay
+from tests.relay.rig import DROP, RelayProcess, link_name, read_exactly, rigged, rss_bytes, spec, until
 
 MiB = 1024 * 1024
 STALLED = 600 * MiB  # far more than every buffer on the way together
@@ -69,6 +71,42 @@ async def test_a_receiver_that_wakes_up_gets_every_byte_in_order(relay: RelayPro
         sender.close()
 
     assert bytes(got) == _pattern(sent)
+
+
+async def test_a_sender_held_back_while_the_node_is_dialled_goes_on_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes before the node's end is there waits in a bounded queue; then everything flows."""
+    dial, may_dial, limit = Connection._node_socket, asyncio.Event(), queue_limit(0)
+
+    async def late(conn: Connection) -> socket.socket:
+        await may_dial.wait()
+        return await dial(conn)
+
+    monkeypatch.setattr(Connection, "_node_socket", late)
+    got: asyncio.Queue[bytes] = asyncio.Queue()
+    size = 16 * limit
+
+    async def node(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        got.put_nowait(await reader.readexactly(size))
+        writer.close()
+
+    server = await asyncio.start_server(node, "127.0.0.1", 0)
+    relay, link = Relay(seed="1", max_messages=1000), link_name()
+    addresses = await relay.add_links([spec(link, server.sockets[0].getsockname())])
+    sock = await _sender(addresses[link])
+    sending = asyncio.create_task(asyncio.get_running_loop().sock_sendall(sock, _pattern(size)))
+
+    async def held_back() -> bool:
+        return relay.links[link].up_tally.offered >= limit
+
+    await until(held_back, "the queue is full")
+    assert relay.links[link].up_tally.offered < size
+    may_dial.set()
+    async with asyncio.timeout(30):
+        assert await got.get() == _pattern(size)
+    await sending
+    sock.close()
+    server.close()
+    await relay.close()
 
 
 async def test_a_full_delay_queue_says_so(relay: RelayProcess) -> None:
