@@ -27,7 +27,8 @@ SEED_MAX = 2**63 - 1
 """Largest seed: it must fit the signed 64-bit integers of every format it is written to."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# No generated comparison and repr: every pytest run of the environment pays for making this class.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Option:
     """One option and every place where it may be given.
 
