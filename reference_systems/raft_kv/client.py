@@ -92,7 +92,7 @@ class RaftClient:
         self._uncertain = False
 
     async def call(self, call: Call) -> Any:
-        """Perform one operation within its timeout; returns the value of a get, None for writes.
+        """Perform one operation within its timeout; returns the value of a get, whether a cas matched, None for put and delete.
 
         Raises:
             Failed: It surely did not happen.
@@ -134,9 +134,9 @@ class RaftClient:
     def _judge(self, call: Call, answer: dict[str, Any]) -> _Done | _Again:
         status = answer["status"]
         if status == "ok":
-            return _Done(value=answer["value"])
+            return _Done(value=True if call.f == "cas" else answer["value"])
         if status == "mismatch":
-            raise Failed(f"cas of {call.key!r}: expected {call.value[0]!r}, found {answer['value']!r}")
+            return _Done(value=False)  # an answer like a read's: the store said what the key does not hold
         if status == "expired":
             if self._uncertain:
                 raise SessionExpired(f"{call.f} may or may not have happened: session {self._session} expired meanwhile")
