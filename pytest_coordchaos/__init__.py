@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from pytest_coordchaos.faults.model import Cut, Partition, Pause, Refuse, Slow
     from pytest_coordchaos.history.model import History, Operation, Outcome
+    from pytest_coordchaos.outcomes import Unknown, Violated
     from pytest_coordchaos.run import Figures, Run
     from pytest_coordchaos.session import Session
     from pytest_coordchaos.system.model import CLIENTS, Node, Port, System
@@ -48,6 +49,7 @@ _HOME = {
     ),
     "faults.model": ("Cut", "Partition", "Pause", "Refuse", "Slow"),
     "history.model": ("History", "Operation", "Outcome"),
+    "outcomes": ("Unknown", "Violated"),
     "run": ("Figures", "Run"),
     "session": ("Session",),
     "system.model": ("CLIENTS", "Node", "Port", "System"),
@@ -88,10 +90,12 @@ __all__ = [
     "StartError",
     "Status",
     "System",
+    "Unknown",
     "UnreadableHistory",
     "UsageError",
     "Verdict",
     "VerdictError",
+    "Violated",
     "Workload",
     "ready_http",
     "ready_log",

@@ -148,6 +148,7 @@ async def write_up(
         test=request.test,
         system=cluster.system.name,
         runtime=cluster.runtime.name,
+        runtime_reason=cluster.runtime_reason,
         nodes=len(cluster.nodes),
         workload=workload.name if workload else None,
         seed=seed,
@@ -182,5 +183,3 @@ def _deaths(cluster: LiveCluster) -> tuple[str, ...]:
         for node in cluster.nodes
         if (status := cluster.runtime.exit_status(node)) is not None and f"kill {node}" not in killed
     )
-
-

@@ -79,6 +79,7 @@ class LiveCluster:
     layout: Layout
     links: Mapping[LinkId, Address]
     specs: Mapping[str, NodeSpec]
+    runtime_reason: str
     born: Mark
     handles: list[FaultHandle] = field(default_factory=list)
     _faults: list[Fault] = field(default_factory=list)

@@ -73,7 +73,7 @@ class Session:
     ) -> None:
         self.settings = settings
         self.portal = Portal()
-        self.run_id = f"{worker}-{os.getpid()}-{secrets.token_hex(4)}"
+        self.run_id = f"{settings.run_id or secrets.token_hex(4)}-{worker}-{os.getpid()}"
         self._root = root
         self._clock: Clock = clock or SystemClock()
         self._known = {**INVARIANTS, **(invariants or {})}
@@ -195,7 +195,13 @@ class Session:
             self._guard = await Guard.start(self._root, self.run_id)
         seed = self._window.request.seed if self._window else (self.settings.seed or 0)
         return await start_cluster(
-            system, guard=self._guard, run_id=self.run_id, root=root, seed=seed % 2**32, clock=self._clock
+            system,
+            guard=self._guard,
+            run_id=self.run_id,
+            root=root,
+            seed=seed % 2**32,
+            clock=self._clock,
+            asked_runtime=self.settings.runtime,
         )
 
     async def _close_window(self, window: _Window) -> tuple[Run, ...]:
@@ -254,10 +260,12 @@ def _checked_seconds(seconds: float | None) -> float:
 
 
 def _nothing_recorded(request: TestRequest, start_ns: int, end_ns: int) -> Run:
-    asked = [*(one.name for one in request.invariants), *(name for budget in request.budgets for name in budget.limits)]
+    asked = [(one.name, "invariant") for one in request.invariants]
+    asked += [(name, "budget") for budget in request.budgets for name in budget.limits]
     why = "nothing was observed: the test recorded no operation; use run(...) or record(...) of a cluster"
     verdicts = [
-        Verdict(name=name, status=Status.UNKNOWN, summary=f"{name} unknown: {why}") for name in (asked or ["faults"])
+        Verdict(name=name, kind=kind, status=Status.UNKNOWN, summary=f"{name} unknown: {why}")
+        for name, kind in (asked or [("faults", "invariant")])
     ]
     return Run(
         test=request.test,

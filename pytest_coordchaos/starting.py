@@ -24,7 +24,9 @@ __all__ = ["start_cluster"]
 _RELAY_START_S = 15.0
 
 
-async def start_cluster(system: System, *, guard: Guard, run_id: str, root: Path, seed: int, clock: Clock) -> LiveCluster:
+async def start_cluster(
+    system: System, *, guard: Guard, run_id: str, root: Path, seed: int, clock: Clock, asked_runtime: str = ""
+) -> LiveCluster:
     """Start a System in directory `root`; returns when every node is ready.
 
     Raises:
@@ -51,6 +53,7 @@ async def start_cluster(system: System, *, guard: Guard, run_id: str, root: Path
             layout=layout,
             links=links,
             specs=specs,
+            runtime_reason="asked for" if asked_runtime else f"its System gives {'an entry' if system.entry else 'a command'}",
             born=await relay.mark(),
         )
         await cluster.wait_ready(system.ready_timeout_s)
