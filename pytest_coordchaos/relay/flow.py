@@ -37,6 +37,8 @@ _MIN_QUEUE = 1024 * 1024
 _MAX_QUEUE = 64 * 1024 * 1024
 _QUEUE_PER_S = 64 * 1024 * 1024
 _CHUNK_COST = 256  # what a queued chunk costs beside its bytes, so that many tiny ones are bounded too
+_COUNT_AT_ONCE = 64
+_COUNT_SOON = 16 * 1024  # bytes worth no keeping
 _WRITE_BUFFER = 64 * 1024
 _LINGER_0 = pack("ii", 1, 0)
 
@@ -72,8 +74,8 @@ class Flow(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_choked", "_direct", "_feed", "_framer", "_held", "_queue", "_queued", "_sink_full", "_store", "_timer", "_write",
-        "conn", "delay_ns", "ended", "lossy", "mode", "sink", "source", "source_ended", "tally", "twin",
+        "_choked", "_direct", "_feed", "_framer", "_held", "_queue", "_queued", "_sink_full", "_store", "_timer", "_uncounted",
+        "_write", "conn", "delay_ns", "ended", "lossy", "mode", "sink", "source", "source_ended", "tally", "twin",
     )  # fmt: skip
 
     twin: Flow
@@ -89,6 +91,7 @@ class Flow(asyncio.Protocol):
         self._framer = framer
         self._feed: Callable[[bytes], Sequence[Frame]] | None = None if framer.lost else framer.feed
         self._store = store
+        self._uncounted = store.uncounted
         self._queue: deque[tuple[int, bytes, int, int]] = deque()  # received_ns, data or mark, first row, rows
         self._queued = 0
         self._timer: asyncio.Handle | None = None
@@ -117,13 +120,16 @@ class Flow(asyncio.Protocol):
             self._write(data)
             tally.delivered += len(data)
             if self._feed is not None:
-                self._count(data, now, now)
+                self._uncounted.append((self, data, now))
+                if len(self._uncounted) >= _COUNT_AT_ONCE or len(data) > _COUNT_SOON:
+                    self._store.settle()
         else:
             self._data_indirect(data, now)
 
     def eof_received(self) -> bool:
         """The sender closed its side; the other direction goes on."""
         self.source_ended = True
+        self._store.settle()
         if self._feed is not None:
             frames = self._framer.finish()
             if frames:
@@ -179,6 +185,22 @@ class Flow(asyncio.Protocol):
         self.tally = tally
         self._feed = None
 
+    def count(self, data: bytes, offered_ns: int, delivered_ns: int) -> tuple[int, int]:
+        """Put the messages that end in `data` into the store; returns the first one's number, and how many."""
+        if self._feed is None:
+            return 0, 0
+        try:
+            frames = self._feed(data)
+        except Exception:  # counting must never cost anybody a byte
+            traceback.print_exc(file=sys.stderr)
+            self._feed = None
+            return 0, 0
+        if not frames:
+            if self._framer.lost:
+                self._feed = None
+            return 0, 0
+        return self._store.add(frames, self.tally, offered_ns, delivered_ns), len(frames)
+
     def stall(self) -> None:
         """The sink takes no more."""
         self._sink_full = True
@@ -192,33 +214,18 @@ class Flow(asyncio.Protocol):
     # -- inside ------------------------------------------------------------------------------------
 
     def _data_indirect(self, data: bytes, now: int) -> None:
-        if self.mode is LinkMode.PASS and (self.sink is not None or self.conn.dialling):
-            first, count = self._count(data, now, 0) if self._feed is not None else (0, 0)
-            self._queue.append((now, data, first, count))
-            self._queued += len(data) + _CHUNK_COST
-            if self._timer is None:
-                self._pump()
-            elif self._queued >= queue_limit(self.delay_ns):
-                self._regulate()
+        self._store.settle()
+        first, count = self.count(data, now, 0)
+        if self.mode is not LinkMode.PASS or (self.sink is None and not self.conn.dialling):
+            self.lossy = True
+            self.conn.discarded(self, len(data))
             return
-        self.lossy = True
-        if self._feed is not None:
-            self._count(data, now, 0)
-        self.conn.discarded(self, len(data))
-
-    def _count(self, data: bytes, offered_ns: int, delivered_ns: int) -> tuple[int, int]:
-        assert self._feed is not None
-        try:
-            frames = self._feed(data)
-        except Exception:  # counting must never cost anybody a byte
-            traceback.print_exc(file=sys.stderr)
-            self._feed = None
-            return 0, 0
-        if not frames:
-            if self._framer.lost:
-                self._feed = None
-            return 0, 0
-        return self._store.add(frames, self.tally, offered_ns, delivered_ns), len(frames)
+        self._queue.append((now, data, first, count))
+        self._queued += len(data) + _CHUNK_COST
+        if self._timer is None:
+            self._pump()
+        elif self._queued >= queue_limit(self.delay_ns):
+            self._regulate()
 
     def _mark(self, mark: bytes) -> None:
         if self.mode is not LinkMode.PASS:

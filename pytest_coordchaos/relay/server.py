@@ -90,6 +90,7 @@ class Relay:
     async def mark(self) -> Mark:
         """Where the ledger stands now."""
         await self._watch.look()
+        self.store.settle()
         totals = [tally.totals() for link in self.links.values() for tally in (link.up_tally, link.down_tally)]
         return Mark(time_ns=monotonic_ns(), row=self.store.next_row, totals=tuple(totals))
 
@@ -107,6 +108,7 @@ class Relay:
 
     def live(self) -> list[LinkCounts]:
         """Counts of each link since it was made."""
+        self.store.settle()
         return [_counts(link) for link in self.links.values()]
 
     async def close(self) -> None:

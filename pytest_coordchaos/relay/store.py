@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from struct import Struct
+from typing import TYPE_CHECKING
 
 from pytest_coordchaos.relay.framing.base import Frame
+
+if TYPE_CHECKING:
+    from pytest_coordchaos.relay.flow import Flow
 
 __all__ = ["BATCH_BIT", "DEFAULT_MAX_MESSAGES", "ROW", "Store", "Tally", "Window"]
 
@@ -68,12 +72,18 @@ class _Segment:
 class Store:
     """Rows of messages by their running number, in order of `offered_ns`.
 
+    Attributes:
+        uncounted: Bytes passed on whose messages are not in the store yet (flow, bytes, when), in order; see `settle`.
+        next_row: Number of the next message.
+        class_names: Names of classes by number.
+
     Args:
         max_messages: How many rows are kept at most (rounded up to whole segments).
     """
 
     def __init__(self, max_messages: int = DEFAULT_MAX_MESSAGES) -> None:
         self.max_messages = max_messages
+        self.uncounted: list[tuple[Flow, bytes, int]] = []
         self.next_row = 0
         self.class_names: list[str] = []
         self._class_numbers: dict[str, int] = {}
@@ -85,6 +95,16 @@ class Store:
     def first_row(self) -> int:
         """Number of the oldest row still kept."""
         return self._first_segment << _SEGMENT_BITS
+
+    def settle(self) -> None:
+        """Count what was passed on and is not counted yet: before anything is read, and before later bytes are counted.
+
+        One by one, between a read and a write, counting would cost thrice as much.
+        """
+        uncounted = self.uncounted
+        for flow, data, passed_ns in uncounted:
+            flow.count(data, passed_ns, passed_ns)
+        uncounted.clear()
 
     def add(self, frames: Sequence[Frame], tally: Tally, offered_ns: int, delivered_ns: int) -> int:
         """Keep messages of one way that ended together; returns the first one's number."""

@@ -43,7 +43,12 @@ class FramesFramer:
         """The frames whose last byte is in `data`."""
         if self.lost:
             return NONE
-        pos, out = 0, []
+        size = len(data)
+        if size >= HEADER_BYTES and not self._skip and not self._head:
+            length, number, operation = _unpack_header(data)
+            if length + _LENGTH_BYTES == size and operation < BATCH_BIT:  # most often: one frame, whole and alone
+                return ((self._names.get(number) or self._name(number), size, (operation,) if operation else ()),)
+        pos, out = 0, list[Frame]()
         if self._skip:
             if len(data) < self._skip:
                 self._skip -= len(data)
