@@ -47,9 +47,7 @@ async def _healthy(probe: NodeProbe) -> bool:
 
 async def _leads(probe: NodeProbe) -> int | None:
     reader, writer = await probe.open("client")
-    writer.write(
-        b"POST /v3/maintenance/status HTTP/1.1\r\nHost: etcd\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
-    )
+    writer.write(b"POST /v3/maintenance/status HTTP/1.1\r\nHost: etcd\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
     answer = json.loads((await reader.read()).partition(b"\r\n\r\n")[2])
     writer.close()
     return int(answer["raftTerm"]) if answer["leader"] == answer["header"]["member_id"] else None

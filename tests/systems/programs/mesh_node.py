@@ -1,6 +1,6 @@
 """A node that talks newline JSON: asks its peers when a client tells it to. Takes its addresses from its command line.
 
-    mesh_node.py NAME PEER_HOST:PORT CLIENT_HOST:PORT n2=HOST:PORT,n3=HOST:PORT
+mesh_node.py NAME PEER_HOST:PORT CLIENT_HOST:PORT n2=HOST:PORT,n3=HOST:PORT
 """
 
 from __future__ import annotations
