@@ -35,7 +35,7 @@ class Connection:
         probe: The probe this connection belongs to; such a one is in no ledger and reaches no node.
     """
 
-    __slots__ = ("_closing", "_dial_task", "dialling", "down", "link", "loop", "probe", "talker", "up")
+    __slots__ = ("_closing", "_dial_socket", "_dial_task", "dialling", "down", "link", "loop", "probe", "talker", "up")
 
     def __init__(self, link: Link) -> None:
         self.link = link
@@ -44,6 +44,7 @@ class Connection:
         self.dialling = False
         self.probe: Probe | None = None
         self._dial_task: asyncio.Task[None] | None = None
+        self._dial_socket: socket.socket | None = None
         self._closing = False
         up_framer, down_framer = framer_pair(link.spec.protocol, link.spec.classes)
         self.up = Flow(self, link.up_tally, up_framer, link.store, link.up_state)
@@ -133,9 +134,11 @@ class Connection:
             flow.twin.send_reset()
 
     def _stop_dialling(self) -> None:
-        if self._dial_task is not None:
-            self._dial_task.cancel()
-            self._dial_task = None
+        """Give up a dial; one whose handshake is over goes on, for the node has the connection already."""
+        if self._dial_task is None or _is_connected(self._dial_socket):
+            return
+        self._dial_task.cancel()
+        self._dial_task = None
         self.dialling = False
 
     def _make_uncounted(self, probe: Probe) -> None:
@@ -154,13 +157,13 @@ class Connection:
             if self.up.source is None:
                 self.link.connections.discard(self)
             return
-        self._dial_task = None  # connected: from here on nobody cancels it
+        self._dial_task = self._dial_socket = None  # connected: from here on nobody cancels it
         await self.loop.create_connection(lambda: self.down, sock=sock)
 
     async def _node_socket(self) -> socket.socket:
         spec = self.link.spec
         family = socket.AF_INET6 if ":" in spec.upstream[0] else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        self._dial_socket = sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             sock.setblocking(False)
             if family == socket.AF_INET:
@@ -173,3 +176,10 @@ class Connection:
             sock.close()
             raise
         return sock
+
+
+def _is_connected(sock: socket.socket | None) -> bool:
+    try:
+        return sock is not None and bool(sock.getpeername())
+    except OSError:
+        return False

@@ -243,10 +243,9 @@ class Flow(asyncio.Protocol):
         queue, delay = self._queue, self.delay_ns
         while queue and self.sink is not None and not self._sink_full:
             now = monotonic_ns()
-            wait = queue[0][0] + delay - now
-            if wait > 0:
-                # Timers tick in milliseconds: rounding up is late by less than one, never early.
-                self._timer = self.conn.loop.call_later(-(-wait // 1_000_000) / 1e3, self._due)
+            due = queue[0][0] + delay
+            if due > now:
+                self._timer = _call_at(self.conn.loop, due, due - now, self._due)
                 break
             _, data, first, count = queue.popleft()
             self._emit(data, first, count, now)
@@ -310,3 +309,14 @@ class Flow(asyncio.Protocol):
 
 def _nowhere(data: bytes) -> None:
     """Where a flow without a sink writes to."""
+
+
+def _call_at(loop: asyncio.AbstractEventLoop, due_ns: int, wait_ns: int, callback: Callable[[], None]) -> asyncio.Handle:
+    """Wake up about then, rather early than late: the caller looks at the clock again.
+
+    uvloop's timers tick in whole milliseconds, and wait that long from a fraction of one: aiming at the tick
+    before the time, and waiting once more where that was early, is late by half a millisecond on average.
+    """
+    if wait_ns >= 1_000_000:
+        return loop.call_at(due_ns // 1_000_000 / 1e3, callback)
+    return loop.call_later(0.001, callback) if wait_ns > 100_000 else loop.call_soon(callback)
