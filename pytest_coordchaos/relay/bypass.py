@@ -58,14 +58,16 @@ class BypassWatch:
         self._sources: dict[Address, set[str]] = {}
         self._sightings: dict[tuple[Address, Address], list[_Sighting]] = {}
         self._count = 0
-        self._own_talk: set[tuple[Address, Address]] = set()
+        self._ignored: set[tuple[Address, Address]] = set()  # a node's talk with itself, and what was over before we watched
+        self._looked_at: set[Address] = set()
         self._turn = asyncio.Lock()
 
-    def add(self, specs: Iterable[LinkSpec]) -> None:
-        """Watch the nodes these links lead to."""
+    async def add(self, specs: Iterable[LinkSpec]) -> None:
+        """Watch the nodes these links lead to. What is over by now (another cluster's, on the same port) is nobody's."""
         for spec in specs:
             self._nodes.setdefault(spec.upstream, spec.link)
             self._sources.setdefault(spec.upstream, set()).add(spec.upstream_source)
+        await self.look()
 
     async def look(self) -> None:
         """Look at the table now. The table is read by a thread: traffic does not wait for it."""
@@ -94,8 +96,10 @@ class BypassWatch:
         nodes = dict(self._nodes)
         table = parse_table(text, {port for _, port in nodes})
         suspects = {(s.node, s.foreign): s for s in self._suspects(table, nodes)}
-        self._own_talk &= suspects.keys()
-        fresh = {key: s for key, s in suspects.items() if key not in self._own_talk and not self._extend(key, s, now)}
+        self._ignored &= suspects.keys()
+        self._ignored |= {key for key, s in suspects.items() if s.closed and s.node not in self._looked_at}
+        self._looked_at |= nodes.keys()
+        fresh = {key: s for key, s in suspects.items() if key not in self._ignored and not self._extend(key, s, now)}
         if fresh:
             self._judge(fresh, table, now)
 
@@ -135,7 +139,7 @@ class BypassWatch:
         for key, suspect in fresh.items():
             dialler, server = owners.get(suspect.inode), owners.get(servers[suspect.node])
             if dialler is not None and server is not None and dialler.group == server.group:
-                self._own_talk.add(key)
+                self._ignored.add(key)
             elif self._count < _MAX_SIGHTINGS:
                 self._count += 1
                 words = self._words(suspect, dialler, now)

@@ -72,7 +72,7 @@ class Relay:
                 host, port = specs[min(len(made), len(specs)) - 1].listen
                 raise Conflict(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
             self.links.update((link.spec.link, link) for link in made)
-            self._watch.add(specs)
+            await self._watch.add(specs)
             return {link.spec.link: link.address for link in made}
 
     async def apply(self, states: Mapping[LinkId, tuple[DirectionState, DirectionState]]) -> list[ProbeResult]:

@@ -69,6 +69,16 @@ async def test_a_bypass_that_was_closed_before_anybody_looked_is_seen_once(relay
     assert not [words for words in later.bypasses if f":{rig.node[1]})" in words]
 
 
+async def test_what_was_over_before_the_node_was_watched_is_nobodys_bypass() -> None:
+    """Another cluster's relay may have left connections in TIME_WAIT on a port that is used again."""
+    with socket.create_server(("127.0.0.1", 0)) as node:
+        with socket.create_connection(node.getsockname()):
+            accepted, _ = node.accept()
+            accepted.close()
+
+        assert await _bypasses(node.getsockname()[1]) == []
+
+
 async def test_the_relay_itself_and_its_source_address_are_no_bypass(relay: RelayProcess) -> None:
     async with rigged(relay) as rig:
         mark = await rig.control.mark()

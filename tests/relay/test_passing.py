@@ -69,11 +69,16 @@ async def test_a_node_that_is_down_looks_refused_not_closed(relay: RelayProcess)
         control = await RelayControl.connect(relay.address)
         link = link_name()
         addresses = await control.add_links([spec(link, unused.getsockname())])
-        reader, writer = await asyncio.open_connection(*addresses[link])
-
-        assert await end_of(reader) is ConnectionResetError
-        writer.close()
+        try:
+            reader, writer = await asyncio.open_connection(*addresses[link])
+        except ConnectionResetError:
+            seen: object = ConnectionResetError  # it came before asyncio had looked at the new connection
+        else:
+            seen = await end_of(reader)
+            writer.close()
         await control.close()
+
+    assert seen is ConnectionResetError
 
 
 async def test_a_thousand_connections_come_and_go(relay: RelayProcess) -> None:
