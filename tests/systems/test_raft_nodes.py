@@ -319,6 +319,7 @@ def test_garbage_on_a_port_ends_the_connection_and_nothing_else(tmp_path: Path, 
 
     async def scenario() -> None:
         async with running(tmp_path) as (nodes, client):
+            await eventually("n1 answers", lambda: nodes.status("n1"))  # a leader needs only the other two
             for port in (PEER_PORT, CLIENT_PORT):
                 reader, writer = await nodes.dial("n1", port)
                 writer.write(garbage)
