@@ -156,6 +156,7 @@ async def write_up(
         end_ns=ledger.end_ns,
         faults=tuple(evidence.faults),
         history=evidence.window,
+        context=History(tuple(op for op in evidence.whole if op.invoke_ns < evidence.start_ns)),
         ledger=ledger,
         figures=numbers,
         verdicts=verdicts,

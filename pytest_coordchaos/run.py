@@ -121,6 +121,7 @@ class Run:
         start_ns, end_ns: The window, CLOCK_MONOTONIC.
         faults: As carried out.
         history, ledger: Of the window only.
+        context: What the cluster was asked before the window; the window may rightly read what was written there.
         figures: The numbers of the summary.
         verdicts: Of every invariant and budget.
         notes: Sentences a reader should know (background estimated, bypass seen …).
@@ -141,6 +142,7 @@ class Run:
     faults: tuple[RunFault, ...] = ()
     history: History = field(default_factory=History)
     ledger: Ledger = field(default_factory=Ledger)
+    context: History = field(default_factory=History)
     figures: Figures = field(default_factory=Figures)
     verdicts: tuple[Verdict, ...] = ()
     notes: tuple[str, ...] = ()

@@ -12,9 +12,10 @@ import socket
 from typing import TYPE_CHECKING
 
 from pytest_coordchaos.faults.model import DirectionState, LinkMode
-from pytest_coordchaos.relay.flow import Flow, reset
+from pytest_coordchaos.relay.flow import Flow
 from pytest_coordchaos.relay.framing import framer_pair
 from pytest_coordchaos.relay.store import Tally
+from pytest_coordchaos.relay.transports import reset
 
 if TYPE_CHECKING:
     from pytest_coordchaos.relay.link import Link

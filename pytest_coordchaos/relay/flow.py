@@ -20,46 +20,26 @@ import sys
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
-from struct import pack
 from time import monotonic_ns
 from typing import TYPE_CHECKING, cast
 
 from pytest_coordchaos.faults.model import DirectionState, LinkMode
 from pytest_coordchaos.relay.framing.base import Frame, Framer
+from pytest_coordchaos.relay.transports import call_at, queue_limit, reset
 
 if TYPE_CHECKING:
     from pytest_coordchaos.relay.connection import Connection
     from pytest_coordchaos.relay.store import Store, Tally
 
-__all__ = ["Flow", "queue_limit", "reset"]
+__all__ = ["Flow"]
 
-_MIN_QUEUE = 1024 * 1024
-_MAX_QUEUE = 64 * 1024 * 1024
-_QUEUE_PER_S = 64 * 1024 * 1024
 _CHUNK_COST = 256  # what a queued chunk costs beside its bytes, so that many tiny ones are bounded too
 _COUNT_AT_ONCE = 64
 _COUNT_SOON = 16 * 1024  # bytes worth no keeping
 _WRITE_BUFFER = 64 * 1024
-_LINGER_0 = pack("ii", 1, 0)
 
 _EOF = b"EOF"  # marks in the queue, told from data by identity
 _RESET = b"RESET"
-
-
-def queue_limit(delay_ns: int) -> int:
-    """Bytes a delay queue may hold: 64 MiB/s times the delay, from 1 to 64 MiB."""
-    return min(max(_MIN_QUEUE, _QUEUE_PER_S * delay_ns // 1_000_000_000), _MAX_QUEUE)
-
-
-def reset(transport: asyncio.Transport) -> None:
-    """Close with RST: the other end must not take it for a clean end."""
-    sock = transport.get_extra_info("socket")
-    if sock is not None and not transport.is_closing():
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_0)
-        except OSError:
-            pass  # gone already
-    transport.abort()
 
 
 class Flow(asyncio.Protocol):
@@ -245,7 +225,7 @@ class Flow(asyncio.Protocol):
             now = monotonic_ns()
             due = queue[0][0] + delay
             if due > now:
-                self._timer = _call_at(self.conn.loop, due, due - now, self._due)
+                self._timer = call_at(self.conn.loop, due, due - now, self._due)
                 break
             _, data, first, count = queue.popleft()
             self._emit(data, first, count, now)
@@ -309,14 +289,3 @@ class Flow(asyncio.Protocol):
 
 def _nowhere(data: bytes) -> None:
     """Where a flow without a sink writes to."""
-
-
-def _call_at(loop: asyncio.AbstractEventLoop, due_ns: int, wait_ns: int, callback: Callable[[], None]) -> asyncio.Handle:
-    """Wake up about then, rather early than late: the caller looks at the clock again.
-
-    uvloop's timers tick in whole milliseconds, and wait that long from a fraction of one: aiming at the tick
-    before the time, and waiting once more where that was early, is late by half a millisecond on average.
-    """
-    if wait_ns >= 1_000_000:
-        return loop.call_at(due_ns // 1_000_000 / 1e3, callback)
-    return loop.call_later(0.001, callback) if wait_ns > 100_000 else loop.call_soon(callback)

@@ -1,7 +1,7 @@
 """A run as a versioned JSON document, and the files of `--coordchaos-report`.
 
-`document` is pure. `write` makes DIR/<run id>/<test>-<k>.json and, beside it, the run's history as
-`<test>-<k>.history.jsonl` (readable by `coordchaos check`). Files appear whole, and none is overwritten.
+`document` is pure. `write` makes DIR/<run id>/<test>-<k>.json and, beside it, the run's history and
+its context as `<test>-<k>.history.jsonl` (readable by `coordchaos check`). Files appear whole, and none is overwritten.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def write(run: Run, *, directory: Path, run_id: str, seed: int) -> Path:
     for number in count(1):
         stem = f"{file_stem(run.test)}-{number}"
         if _place(folder / f"{stem}.json", text):
-            _place(folder / f"{stem}.history.jsonl", b"".join(history_lines(run.history)))
+            _place(folder / f"{stem}.history.jsonl", b"".join(history_lines(History.of((*run.context, *run.history)))))
             return folder / f"{stem}.json"
     raise AssertionError("count() ended")
 
