@@ -17,6 +17,7 @@ from pytest_coordchaos.cluster import Cluster
 from pytest_coordchaos.errors import CoordChaosError, UsageError
 from pytest_coordchaos.experiment import Experiment, by_hand, measure_idle, write_up
 from pytest_coordchaos.faults import plan as plans
+from pytest_coordchaos.faults import plan_file
 from pytest_coordchaos.faults import words as fault_words
 from pytest_coordchaos.history.model import History
 from pytest_coordchaos.judging import Evidence
@@ -79,7 +80,7 @@ class Session:
         self._known = {**INVARIANTS, **(invariants or {})}
         self._guard: Guard | None = None
         self._clusters: list[Cluster] = []
-        self._started = 0
+        self._started = self._planned = 0
         self._window: _Window | None = None
         self._keep: set[Cluster] = set()
 
@@ -175,10 +176,13 @@ class Session:
         length_s = _checked_seconds(seconds if seconds is not None else request.seconds)
         words = [fault_words.parse(word) for word in (request.faults if faults is None else faults)]
         fault_words.check_nodes(words, cluster.nodes, cluster.system.roles)
+        plan = plans.draw(words, cluster.nodes, length_s, seed)
+        self._planned += 1
+        plan_file.save(plan, cluster.directory / f"plan-{self._planned}.json")
         experiment = Experiment(
             cluster=cluster.live,
             workload=cluster.named_workload(workload, options),
-            plan=plans.draw(words, cluster.nodes, length_s, seed),
+            plan=plan,
             request=request,
             seed=seed,
             clock=self._clock,
