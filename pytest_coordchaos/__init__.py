@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_coordchaos.cluster import ActiveFault, Cluster
+    from pytest_coordchaos.cost.ledger import Ledger, LinkId, Message
     from pytest_coordchaos.errors import (
         CapabilityError,
         CoordChaosError,
@@ -36,6 +37,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "cluster": ("ActiveFault", "Cluster"),
+    "cost.ledger": ("Ledger", "LinkId", "Message"),
     "errors": (
         "CapabilityError",
         "CoordChaosError",
@@ -73,6 +75,9 @@ __all__ = [
     "FaultError",
     "Figures",
     "History",
+    "Ledger",
+    "LinkId",
+    "Message",
     "Node",
     "NodeProbe",
     "Operation",

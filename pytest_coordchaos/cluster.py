@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from pytest_coordchaos.cost.ledger import Ledger
 from pytest_coordchaos.errors import FaultError, UsageError
 from pytest_coordchaos.faults.model import Cut, Fault, Partition, Pause, Refuse, Slow
 from pytest_coordchaos.live_cluster import FaultHandle, LiveCluster
@@ -112,6 +113,11 @@ class Cluster:
         """User plus system CPU seconds of the node so far, earlier incarnations included."""
         self._live.state(node)
         return self._portal.call(self._live.runtime.cpu_seconds(node))
+
+    def ledger(self) -> Ledger:
+        """What crossed the links since this test began (outside a test: since the cluster was ready), read while traffic flows."""
+        self._touch()
+        return self._portal.call(self._live.ledger(self._session.mark_of(self)))
 
     def role(self, name: str, *, timeout_s: float = 10.0) -> str:
         """The node that holds the role; waits for one.

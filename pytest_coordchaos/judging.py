@@ -10,12 +10,12 @@ from pytest_coordchaos.cost.budgets import evaluate
 from pytest_coordchaos.cost.counting import IdleRate
 from pytest_coordchaos.cost.ledger import Ledger
 from pytest_coordchaos.history.model import History
-from pytest_coordchaos.run import InvariantRequest, RunFault, TestRequest
+from pytest_coordchaos.run import InvariantRequest, Run, RunFault, TestRequest
 from pytest_coordchaos.system.model import System
 from pytest_coordchaos.verdicts import Status, Verdict
 from pytest_coordchaos.workloads.model import Workload
 
-__all__ = ["Evidence", "invariants_of", "judge"]
+__all__ = ["Evidence", "faults_not_injected", "invariants_of", "judge", "nothing_recorded"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,3 +82,35 @@ def _doubted(verdict: Verdict, doubts: tuple[str, ...]) -> Verdict:
         return replace(verdict, details=(*verdict.details, *doubts))
     summary = f"{verdict.name} unknown: {doubts[0]}"
     return replace(verdict, status=Status.UNKNOWN, summary=summary, details=(f"without that: {verdict.summary}", *doubts[1:]))
+
+
+def nothing_recorded(request: TestRequest, start_ns: int, end_ns: int) -> Run:
+    """The Run of a test that asked for verdicts and recorded nothing: all of them are unknown."""
+    asked = [(one.name, "invariant") for one in request.invariants]
+    asked += [(name, "budget") for budget in request.budgets for name in budget.limits]
+    why = "nothing was observed: the test recorded no operation; use run(...) or record(...) of a cluster"
+    verdicts = [
+        Verdict(name=name, kind=kind, status=Status.UNKNOWN, summary=f"{name} unknown: {why}")
+        for name, kind in (asked or [("faults", "invariant")])
+    ]
+    return Run(
+        test=request.test,
+        system="none",
+        runtime="none",
+        nodes=0,
+        seed=request.seed,
+        start_ns=start_ns,
+        end_ns=end_ns,
+        verdicts=tuple(verdicts),
+        reproduce=request.reproduce,
+    )
+
+
+def faults_not_injected(request: TestRequest) -> Verdict:
+    """The verdict on a marker whose faults nobody carried out."""
+    words = ", ".join(request.faults)
+    return Verdict(
+        name="faults",
+        status=Status.UNKNOWN,
+        summary=f"faults unknown: {words} of the marker were not injected, because the test never called run(...)",
+    )

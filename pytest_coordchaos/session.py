@@ -20,14 +20,14 @@ from pytest_coordchaos.faults import plan as plans
 from pytest_coordchaos.faults import plan_file
 from pytest_coordchaos.faults import words as fault_words
 from pytest_coordchaos.history.model import History
-from pytest_coordchaos.judging import Evidence
+from pytest_coordchaos.judging import Evidence, faults_not_injected, nothing_recorded
 from pytest_coordchaos.portal import Portal
 from pytest_coordchaos.relay.control_client import Mark
 from pytest_coordchaos.run import Run, TestRequest
 from pytest_coordchaos.runtimes.guard import Guard
 from pytest_coordchaos.starting import start_cluster
 from pytest_coordchaos.system.model import System
-from pytest_coordchaos.verdicts import Status, Verdict
+from pytest_coordchaos.verdicts import Status
 from pytest_coordchaos.workloads.model import Workload
 
 if TYPE_CHECKING:
@@ -160,6 +160,11 @@ class Session:
         if self._window is not None:
             self._window.used[cluster] = None
 
+    def mark_of(self, cluster: Cluster) -> Mark:
+        """Where the current test's window begins on a cluster."""
+        marks = self._window.marks if self._window is not None else {}
+        return marks.get(cluster, cluster.live.born)
+
     async def run_workload(
         self,
         cluster: Cluster,
@@ -216,9 +221,9 @@ class Session:
                 runs.append(hand)
         request = window.request
         if not runs and (request.invariants or request.budgets or request.faults):
-            runs.append(_nothing_recorded(request, window.start_ns, self._clock.now_ns()))
+            runs.append(nothing_recorded(request, window.start_ns, self._clock.now_ns()))
         elif request.faults and not window.runs:
-            runs[-1:] = [_with(runs[-1], _faults_not_injected(request))]
+            runs[-1] = replace(runs[-1], verdicts=(*runs[-1].verdicts, faults_not_injected(request)))
         return tuple(runs)
 
     async def _hand_run(self, window: _Window, cluster: Cluster) -> Run | None:
@@ -261,37 +266,3 @@ def _checked_seconds(seconds: float | None) -> float:
     if not 0 < seconds <= 86_400:
         raise UsageError(f"seconds={seconds!r} is not allowed; more than 0, at most 86400")
     return float(seconds)
-
-
-def _nothing_recorded(request: TestRequest, start_ns: int, end_ns: int) -> Run:
-    asked = [(one.name, "invariant") for one in request.invariants]
-    asked += [(name, "budget") for budget in request.budgets for name in budget.limits]
-    why = "nothing was observed: the test recorded no operation; use run(...) or record(...) of a cluster"
-    verdicts = [
-        Verdict(name=name, kind=kind, status=Status.UNKNOWN, summary=f"{name} unknown: {why}")
-        for name, kind in (asked or [("faults", "invariant")])
-    ]
-    return Run(
-        test=request.test,
-        system="none",
-        runtime="none",
-        nodes=0,
-        seed=request.seed,
-        start_ns=start_ns,
-        end_ns=end_ns,
-        verdicts=tuple(verdicts),
-        reproduce=request.reproduce,
-    )
-
-
-def _faults_not_injected(request: TestRequest) -> Verdict:
-    words = ", ".join(request.faults)
-    return Verdict(
-        name="faults",
-        status=Status.UNKNOWN,
-        summary=f"faults unknown: {words} of the marker were not injected, because the test never called run(...)",
-    )
-
-
-def _with(run: Run, verdict: Verdict) -> Run:
-    return replace(run, verdicts=(*run.verdicts, verdict))

@@ -113,6 +113,22 @@ def test_a_window_counts_only_its_own_messages(session: Session, mesh: Cluster) 
     assert measured == [(2.0, Status.HELD), (2.0, Status.HELD)]
 
 
+def test_the_ledger_is_read_while_the_test_runs(session: Session, mesh: Cluster) -> None:
+    """Class, sender and receiver of each message; a cut shows as offered and never delivered."""
+    session.begin_test(TestRequest(test="ledger", seed=1))
+    assert ask(mesh, "n1", "n2") == "hello"
+    between = mesh.ledger().between(mesh.nodes)
+    with mesh.cut("n3", "n1"):
+        tell(mesh, "n3", {"type": "tell", "to": "n1", "text": "lost"})
+        mesh.wait_until(lambda: len(mesh.ledger().between(mesh.nodes).messages) == 3)
+    lost = mesh.ledger().between(mesh.nodes).messages[-1]
+    session.end_test()
+
+    assert [(m.message_class, m.sender, m.receiver) for m in between] == [("ping", "n1", "n2"), ("pong", "n2", "n1")]
+    assert all(m.delivered_ns is not None and m.delivered_ns >= m.offered_ns for m in between)
+    assert (lost.message_class, lost.delivered_ns) == ("tell", None)
+
+
 def test_a_marked_test_that_records_nothing_is_unknown(session: Session, mesh: Cluster) -> None:
     session.begin_test(TestRequest(test="idle", seed=1, invariants=LINEARIZABLE, budgets=(THREE,)))
     assert ask(mesh, "n1", "n2") == "hello"
