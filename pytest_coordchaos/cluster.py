@@ -115,7 +115,7 @@ class Cluster:
         return self._portal.call(self._live.runtime.cpu_seconds(node))
 
     def ledger(self) -> Ledger:
-        """What crossed the links since this test began (outside a test: since the cluster was ready), read while traffic flows."""
+        """What crossed the links since this test began (outside a test: since the cluster was ready). Traffic goes on."""
         self._touch()
         return self._portal.call(self._live.ledger(self._session.mark_of(self)))
 
