@@ -32,7 +32,7 @@ def test_busy(kv, turn):
     kv.run("register", seconds=1, faults=["pause:one"])
 """
 MOMENTS = 50
-LONGEST_S = 1.6
+LONGEST_S = 2.2
 
 
 @pytest.mark.parametrize("forks", [False, True], ids=["plain", "tests that fork"])
