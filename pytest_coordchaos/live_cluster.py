@@ -177,10 +177,12 @@ class LiveCluster:
         if self.state(node) is NodeState.DEAD:
             raise UsageError(f"kill({node!r}): the node is dead already; restart it first")
         start_ns = self.clock.now_ns()
+        if self.state(node) is NodeState.RUNNING:
+            await self.runtime.pause(node)  # so that it notices nothing of the resets
+        await self.relay.reset_node(node)
         await self.runtime.kill(node)
-        handle = FaultHandle(
-            words=f"kill {node}", start_ns=start_ns, undo_fault=lambda: self._start_again(node), clock=self.clock
-        )
+        words = f"kill {node}"
+        handle = FaultHandle(words=words, start_ns=start_ns, undo_fault=lambda: self._start_again(node), clock=self.clock)
         self.handles.append(handle)
         return handle
 

@@ -32,6 +32,7 @@ class Control:
             "/coordchaos/version": ("GET", self._version),
             "/coordchaos/links": ("POST", self._add_links),
             "/coordchaos/apply": ("POST", self._apply),
+            "/coordchaos/reset-node": ("POST", self._reset_node),
             "/coordchaos/mark": ("POST", self._mark),
             "/coordchaos/ledger": ("POST", self._ledger),
             "/coordchaos/live": ("GET", self._live),
@@ -70,6 +71,12 @@ class Control:
         states = states_from_json(_field(request.json(), "links"), "links")
         results = await self._relay.apply(states)
         return json_response({"probes": [result.to_json() for result in results]})
+
+    async def _reset_node(self, request: Request) -> Response:
+        node = _field(request.json(), "node")
+        if not isinstance(node, str):
+            raise BadRequest(f"node: a name is allowed, not {type(node).__name__}")
+        return json_response({"reset": self._relay.reset_node(node)})
 
     async def _mark(self, request: Request) -> Response:
         return json_response(_mark_json(await self._relay.mark()))

@@ -83,6 +83,14 @@ class RelayControl:
         answer = await self._call("POST", "/coordchaos/apply", {"links": body}, extra_s=3 * slowest_ms / 1e3)
         return tuple(ProbeResult.from_json(item) for item in answer["probes"])
 
+    async def reset_node(self, node: str) -> int:
+        """Reset the node's end of every connection to it, just before it is killed; returns how many there were.
+
+        A killed program's sockets would otherwise stay in TIME_WAIT when the relay closes in good order, and a
+        program that does not set SO_REUSEADDR could not listen on its port again for a minute.
+        """
+        return int((await self._call("POST", "/coordchaos/reset-node", {"node": node}))["reset"])
+
     async def mark(self) -> Mark:
         """Where the ledger stands now."""
         return _mark(await self._call("POST", "/coordchaos/mark"))

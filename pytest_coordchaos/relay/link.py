@@ -11,6 +11,7 @@ from pytest_coordchaos.relay.flow import Flow
 from pytest_coordchaos.relay.ports import HeldPort
 from pytest_coordchaos.relay.probe import Asked, Probe
 from pytest_coordchaos.relay.store import Store, Tally
+from pytest_coordchaos.relay.transports import reset
 from pytest_coordchaos.relay.wire import LinkSpec
 
 __all__ = ["Link"]
@@ -84,6 +85,13 @@ class Link:
         """Reset both ends of every connection."""
         for conn in list(self.connections):
             conn.reset_both()
+
+    def reset_node_ends(self) -> int:
+        """Reset the node's end of every connection; the dialler learns of it as of any reset."""
+        ends = [conn.down.source for conn in list(self.connections) if conn.down.source is not None and conn.probe is None]
+        for end in ends:
+            reset(end)
+        return len(ends)
 
     def close(self) -> None:
         """End it: no listener, no connection, the port given back."""

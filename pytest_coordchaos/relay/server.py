@@ -87,6 +87,10 @@ class Relay:
         probed = await asyncio.gather(*(probe_link(link, self._far_end, a) for link, a in zip(links, asked, strict=True)))
         return [result for results in probed for result in results]
 
+    def reset_node(self, node: str) -> int:
+        """Reset the node's end of every connection to it; returns how many there were."""
+        return sum(link.reset_node_ends() for name, link in self.links.items() if name.target == node)
+
     async def mark(self) -> Mark:
         """Where the ledger stands now."""
         await self._watch.look()

@@ -17,7 +17,7 @@ from pytest_coordchaos.errors import RelayError
 from pytest_coordchaos.faults.model import PASS, DirectionState, LinkMode
 from pytest_coordchaos.relay.control_client import LinkSpec, RelayControl
 from pytest_coordchaos.relay.ports import HeldPort, PortChooser
-from tests.relay.rig import DROP, RelayProcess, link_name, rigged, spec
+from tests.relay.rig import DROP, RelayProcess, end_of, link_name, rigged, spec
 
 UNKNOWN = '{"links": [{"link": ["no", "such", "one"], "upstream": {}, "downstream": {}}]}'
 WRONG_STATE = '{"links": [{"link": ["a", "b", "c"], "upstream": %s}]}'
@@ -223,3 +223,18 @@ async def _http(address: tuple[str, int], method: str, path: str, body: bytes) -
     head, _, answer = (await reader.read(-1)).partition(b"\r\n\r\n")
     writer.close()
     return int(head.split()[1]), json.loads(answer)
+
+
+async def test_reset_node_resets_both_ends_of_its_connections_and_no_others(relay: RelayProcess) -> None:
+    async with rigged(relay) as rig, rigged(relay) as other:
+        client, node = await rig.pair()
+        untouched, its_node = await other.pair()
+
+        assert await rig.control.reset_node(rig.link.target) == 1
+        assert [await end_of(client[0]), await end_of(node[0])] == [ConnectionResetError, ConnectionResetError]
+        untouched[1].write(b"still here")
+        assert await its_node[0].readexactly(10) == b"still here"
+        assert await rig.control.reset_node("nobody") == 0
+        again, at_node = await rig.pair()
+        again[1].write(b"again")
+        assert await at_node[0].readexactly(5) == b"again"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import socket
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -111,6 +114,33 @@ def test_a_killed_node_refuses_and_comes_back_on_the_same_ports(mesh: Cluster) -
     assert mesh.address("n2", "client") == address
     assert ask(mesh, "n1", "n2") == "hello"
     assert ask(mesh, "n2", "n1") == "hello"
+
+
+def test_a_program_that_does_not_reuse_addresses_restarts_at_once(session, tmp_path: Path) -> None:
+    """Connections it had when it was killed must not keep its port in TIME_WAIT."""
+    program = tmp_path / "strict.py"
+    program.write_text(
+        "import socketserver, sys\n"
+        "class Echo(socketserver.StreamRequestHandler):\n"
+        "    def handle(self):\n"
+        "        for line in self.rfile: self.wfile.write(line)\n"
+        "class Strict(socketserver.ThreadingTCPServer): daemon_threads = True\n"
+        "Strict(('127.0.0.1', int(sys.argv[1])), Echo).serve_forever()\n"
+    )
+    port = Port("client", protocol="json-lines")
+    system = System(
+        name="strict", nodes=1, ports=[port], command=[sys.executable, str(program), "{port:client}"], ready=ready_port("client")
+    )
+    with session.start(system) as cluster:
+        for _ in range(3):
+            with socket.create_connection(cluster.address("n1", "client")) as one, one.makefile("rw") as lines:
+                print("hello", file=lines, flush=True)
+                assert lines.readline() == "hello\n"
+                kill = cluster.kill("n1")
+                with pytest.raises(ConnectionResetError):
+                    lines.readline()
+            kill.undo()
+            assert cluster.state("n1") is NodeState.RUNNING
 
 
 def test_a_paused_node_is_silent_and_goes_on(mesh: Cluster) -> None:
