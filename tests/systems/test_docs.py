@@ -47,12 +47,13 @@ def test_public_names_in_the_docs_exist() -> None:
     assert imported <= set(pytest_coordchaos.__all__)
 
 
-@pytest.mark.parametrize("page", ["docs/tutorial/first-failure.md"])
+@pytest.mark.parametrize("page", ["docs/tutorial/first-failure.md", "docs/how-to/check-a-history.md"])
 def test_console_blocks_show_what_they_say(page: str, tmp_path: Path) -> None:
     for block in _blocks(ROOT / page, "python"):
         first, _, body = block.partition("\n")
         if first.startswith("# file: "):
             (tmp_path / first.removeprefix("# file: ")).write_text(body)
+    (tmp_path / "fixtures").symlink_to(ROOT / "fixtures")
     blocks = _blocks(ROOT / page, "console")
     assert blocks
     for block in blocks:
@@ -67,6 +68,8 @@ def _run(line: str, directory: Path) -> str:
     words = shlex.split(line)
     if words[0] == "pytest":
         words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words[1:]]
+    elif words[0] == "coordchaos":
+        words = [sys.executable, "-m", "pytest_coordchaos.cli", *words[1:]]
     environment = {**os.environ, "COLUMNS": "120", "NO_COLOR": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     environment.pop("PYTEST_ADDOPTS", None)
     return subprocess.run(words, cwd=directory, env=environment, capture_output=True, text=True, timeout=120).stdout
