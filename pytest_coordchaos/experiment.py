@@ -74,22 +74,23 @@ class Experiment:
         if client is None:
             name = self.cluster.system.name
             raise UsageError(f"run({self.workload.name!r}): System({name!r}) has no client; give System(client=Client(…))")
-        rng = random.Random(f"{self.seed}:requests")
-        async with asyncio.TaskGroup() as both:
-            load = both.create_task(
-                drive(
-                    self.workload,
-                    client,
-                    self.cluster,
-                    self.cluster.recorder,
-                    rng=rng,
-                    clock=self.clock,
-                    seconds=self.plan.seconds,
-                    nodes=self.cluster.nodes,
-                )
-            )
-            nemesis = both.create_task(carry_out(self.plan, self.cluster, self.clock, start_ns))
-        return nemesis.result(), load.result()
+        load = drive(
+            self.workload,
+            client,
+            self.cluster,
+            self.cluster.recorder,
+            rng=random.Random(f"{self.seed}:requests"),
+            clock=self.clock,
+            seconds=self.plan.seconds,
+            nodes=self.cluster.nodes,
+        )
+        try:
+            async with asyncio.TaskGroup() as both:
+                driving = both.create_task(load)
+                injecting = both.create_task(carry_out(self.plan, self.cluster, self.clock, start_ns))
+        except BaseExceptionGroup as group:
+            raise _first(group) from None  # one clear sentence, not a tree of groups
+        return injecting.result(), driving.result()
 
     async def _settle(self) -> tuple[str, ...]:
         """After a plan the cluster must come back by itself; say so when it does not."""
@@ -171,6 +172,13 @@ def _since(history: History, start_ns: int) -> History:
     return History(tuple(op for op in history if op.invoke_ns >= start_ns))
 
 
+def _first(error: BaseException) -> BaseException:
+    """The first exception inside nested groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 def _unsent(driven: Driven) -> tuple[str, ...]:
     """A schedule that the clients could not keep is not in the percentiles; say so."""
     return (f"{driven.unsent} operations of the schedule were never sent: no client was free",) if driven.unsent else ()
@@ -178,7 +186,7 @@ def _unsent(driven: Driven) -> tuple[str, ...]:
 
 def _deaths(cluster: LiveCluster) -> tuple[str, ...]:
     """Nodes that nobody killed and that are dead all the same."""
-    killed = {handle.words for handle in cluster.handles if handle.words.startswith("kill ")}
+    killed = {handle.words for handle in cluster.handles if handle.end_ns is None}
     return tuple(
         f"{node} exited by itself with status {status}"
         for node in cluster.nodes

@@ -10,7 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from pytest_coordchaos import Cluster, FaultError, Port, StartError, System, UsageError, ready_log, ready_port
+from pytest_coordchaos import (
+    Client,
+    Cluster,
+    FaultError,
+    Port,
+    Request,
+    StartError,
+    System,
+    UsageError,
+    Workload,
+    ready_log,
+    ready_port,
+)
 from pytest_coordchaos.runtimes.base import NodeState
 from tests.systems.mesh import ask, mesh_system, tell
 
@@ -208,6 +220,22 @@ def test_a_node_that_exits_at_start_shows_its_last_lines(session, tmp_path) -> N
     )
     with pytest.raises(StartError, match=r"(?s)n[12] .*3.*disk on fire"), session.start(system):
         pytest.fail("it must not start")
+
+
+def test_a_node_that_does_not_come_back_ends_the_run_with_its_last_lines(session, tmp_path: Path) -> None:
+    """A program that starts once and never again: the plan's restart fails, and the run says so in one sentence."""
+    once = tmp_path / "once"
+    program = (
+        "import pathlib, socketserver, sys; once = pathlib.Path(sys.argv[1])\n"
+        "if once.exists(): print('refuses to start again'); sys.exit(4)\n"
+        "once.touch(); socketserver.TCPServer(('127.0.0.1', int(sys.argv[2])), socketserver.BaseRequestHandler).serve_forever()"
+    )
+    client = Client(connect=lambda cluster, node: node, call=lambda connection, call: None)
+    command = [sys.executable, "-c", program, str(once), "{port:client}"]
+    system = System(name="once", nodes=1, ports=[Port("client")], command=command, ready=ready_port("client"), client=client)
+    workload = Workload(name="nothing", requests=lambda rng: iter([Request(f="get", key="k")] * 3), rate_per_s=10)
+    with session.start(system) as cluster, pytest.raises(StartError, match=r"(?s)n1.*4.*refuses to start again"):
+        cluster.run(workload, seconds=2, faults=["kill:n1"])
 
 
 def test_a_node_that_never_gets_ready_names_condition_and_node(session) -> None:
