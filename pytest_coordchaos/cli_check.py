@@ -92,8 +92,15 @@ def run(arguments: argparse.Namespace) -> int:
     except UsageError as error:
         print(f"coordchaos check: {error}", file=sys.stderr)
         return USAGE_ERROR
+    except Exception as error:  # a traceback's exit status would read as "not linearizable"
+        print(f"coordchaos check: {_strange(error)}", file=sys.stderr)
+        return UNREADABLE
     print("\n".join((verdict.summary, *(f"    {line}" for line in verdict.details))))
     return {Status.HELD: HELD, Status.VIOLATED: VIOLATED, Status.UNKNOWN: UNKNOWN}[verdict.status]
+
+
+def _strange(error: Exception) -> str:
+    return f"the file holds values that cannot be checked: {type(error).__name__}: {str(error)[:200]}"
 
 
 def parse_model(text: str, format: str) -> dict[str, object]:
@@ -184,10 +191,7 @@ def _rows(manifest: Path, budget_s: float) -> Sequence[_Row]:
 
 
 def _row(manifest: Path, number: int, cells: Mapping[str, str], budget_s: float) -> _Row:
-    absent = [column for column in _COLUMNS if not cells.get(column, "").strip()]
-    if absent:
-        raise UsageError(f"manifest {manifest}, line {number}: nothing in column {', '.join(absent)}")
-    file, format, model, verdict = (cells[column].strip() for column in _COLUMNS)
+    file, format, model, verdict = (cells.get(column, "").strip() for column in _COLUMNS)
     return _Row(
         line=number, file=file, path=manifest.parent / file, format=format, model=model, verdict=verdict, budget_s=budget_s
     )
@@ -204,6 +208,9 @@ def _outcomes(rows: Sequence[_Row], jobs: int) -> Iterator[tuple[str, str]]:
 def _outcome(row: _Row) -> tuple[str, str]:
     """agree, disagree, unknown or unreadable; and a few words."""
     try:
+        blank = [column for column in _COLUMNS if not getattr(row, column)]
+        if blank:
+            raise UsageError(f"nothing in column {', '.join(blank)}")
         if row.verdict not in _VERDICTS:
             raise UsageError(f"verdict {row.verdict!r} is not known; allowed: {', '.join(_VERDICTS)}")
         history = read_history(row.path, row.format)
@@ -213,6 +220,8 @@ def _outcome(row: _Row) -> tuple[str, str]:
         finding = examine(history, model, Budget(seconds=row.budget_s, now_s=time.monotonic))
     except (UnreadableHistory, UsageError) as error:
         return "unreadable", f"(line {row.line}) {error}"
+    except Exception as error:  # one strange file must not cost the verdicts on all others
+        return "unreadable", f"(line {row.line}) {_strange(error)}"
     if finding.status is Status.UNKNOWN:
         return "unknown", f"listed as {row.verdict}; the budget of {row.budget_s:g} s was used up"
     found = "linearizable" if finding.status is Status.HELD else "not-linearizable"

@@ -150,12 +150,13 @@ class Cluster:
 
     def isolate(self, node: str) -> ActiveFault:
         """Cut a node from all other nodes, both ways. Clients still reach it."""
+        self._live.state(node)
         others = frozenset(self.nodes) - {node}
         return self.apply(Partition((frozenset({node}), others)))
 
     def slow(self, a: str, b: str, *, one_way_ms: float, both_ways: bool = False) -> ActiveFault:
         """Bytes travelling a -> b take `one_way_ms` longer (with `both_ways`, b -> a too)."""
-        if not 0 <= one_way_ms <= 3_600_000:
+        if not isinstance(one_way_ms, int | float) or not 0 <= one_way_ms <= 3_600_000:
             raise UsageError(f"slow(...): one_way_ms={one_way_ms!r} is not allowed; 0 to 3600000 milliseconds")
         faults = [Slow(a, b, float(one_way_ms))] + ([Slow(b, a, float(one_way_ms))] if both_ways else [])
         return self.apply(*faults)
@@ -166,6 +167,7 @@ class Cluster:
 
     def resume(self, node: str) -> None:
         """Undo every pause of the node."""
+        self._live.state(node)
         for handle in [h for h in self._live.handles if h.end_ns is None and h.words == f"pause {node}"]:
             self._portal.call(handle.undo())
 
@@ -192,6 +194,7 @@ class Cluster:
 
     def heal(self) -> None:
         """Undo all faults on links and pauses, and restart dead nodes."""
+        self._touch()
         self._portal.call(self._live.heal())
 
     def wait_healed(self, *, timeout_s: float = 30.0) -> None:
@@ -221,6 +224,8 @@ class Cluster:
     def record(self, f: str, *, key: Any = None, value: Any = None, node: str | None = None) -> OperationRecord:
         """Record one operation around the driver your suite has: `with cluster.record("put", key=k, value=v) as op:`."""
         self._touch()
+        if node is not None:
+            self._live.state(node)
         return OperationRecord(self._live.recorder, self._processes, f, key, value, node)
 
     def run(
@@ -279,4 +284,6 @@ class Cluster:
         return f"<Cluster {self.system.name} of {', '.join(self.nodes)}>"
 
     def _touch(self) -> None:
+        if self._live.stopped:
+            raise UsageError(f"{self!r} is stopped: its `with coordchaos.start(…)` block has ended")
         self._session.touch(self)

@@ -100,6 +100,9 @@ class Conductor:
             return None if skipped else outcomes.failure_of(Status.UNKNOWN, text)
         found = self._judge(item, request, runs)
         self._attach(item, runs, failed=error is not None or found is not None, said=found is not None)
+        if error is not None and not skipped and found is None:
+            text = f"Seed: {self._settings.seed}\nReproduce: {request.reproduce}"
+            item.add_report_section("call", "coordchaos seed", text)
         return None if skipped else found
 
     def close(self) -> None:

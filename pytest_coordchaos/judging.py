@@ -15,7 +15,7 @@ from pytest_coordchaos.system.model import System
 from pytest_coordchaos.verdicts import Status, Verdict
 from pytest_coordchaos.workloads.model import Workload
 
-__all__ = ["Evidence", "faults_not_injected", "invariants_of", "judge", "nothing_recorded"]
+__all__ = ["Evidence", "faults_not_injected", "invariants_of", "judge", "nothing_recorded", "other_size"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +103,17 @@ def nothing_recorded(request: TestRequest, start_ns: int, end_ns: int) -> Run:
         end_ns=end_ns,
         verdicts=tuple(verdicts),
         reproduce=request.reproduce,
+    )
+
+
+def other_size(asked: int, sizes: set[int]) -> Verdict:
+    """The verdict on a marker's `nodes=` that the fixture did not follow."""
+    found = ", ".join(map(str, sorted(sizes)))
+    return Verdict(
+        name="nodes",
+        status=Status.UNKNOWN,
+        summary=f"nodes unknown: the marker asked for {asked} nodes, the cluster has {found}; "
+        "let its fixture ask coordchaos.nodes_for(request, default)",
     )
 
 

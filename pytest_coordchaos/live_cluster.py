@@ -1,7 +1,6 @@
 """A running System: the asynchronous core that nemesis, clients and workloads see.
 
-Every verb is a coroutine of the session's one loop. Faults on links and pauses are a multiset of
-values; what is in force is always `resolve(the set)`, so undo in any order is right by construction.
+Faults are a multiset of values; what is in force is always `resolve(the set)`: undo in any order is right by construction.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from pathlib import Path
 from pytest_coordchaos.clock import Clock
 from pytest_coordchaos.cost.ledger import Ledger, LinkId
 from pytest_coordchaos.errors import FaultError, UsageError
-from pytest_coordchaos.faults.model import DirectionState, Fault, Pause
+from pytest_coordchaos.faults.model import Cut, DirectionState, Fault, Pause, Refuse, Slow
 from pytest_coordchaos.faults.resolve import describe, difference, named, resolve
 from pytest_coordchaos.history.recorder import Recorder
 from pytest_coordchaos.relay.control_client import Mark, ProbeResult, RelayControl
@@ -85,7 +84,7 @@ class LiveCluster:
     _faults: list[Fault] = field(default_factory=list)
     _states: dict[LinkId, tuple[DirectionState, DirectionState]] = field(default_factory=dict)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _stopped: bool = False
+    stopped: bool = False
 
     # -- looking ---------------------------------------------------------------------------------
 
@@ -159,6 +158,8 @@ class LiveCluster:
             UsageError: It names a node the system does not have.
         """
         self._check_nodes(*(named(fault) - {CLIENTS}))
+        if isinstance(fault, Cut | Refuse | Slow) and fault.source == fault.target:
+            raise UsageError(f"{describe(fault)}: a node has no link to itself; name two")
         start_ns = self.clock.now_ns()
         if isinstance(fault, Pause):
             await self._pause(fault)
@@ -229,11 +230,7 @@ class LiveCluster:
             await wait_ready(self.system.ready, [self.probe(node) for node in self.nodes], self.runtime, self.clock, timeout_s)
 
     async def wait_role(self, name: str, timeout_s: float) -> str:
-        """Wait until exactly one node holds the role; returns it.
-
-        Raises:
-            FaultError: Nobody did in time: the role is unknown, and no guess is made.
-        """
+        """Wait until exactly one node holds the role; FaultError when nobody did in time: no guess is made."""
         deadline = self.clock.now_ns() + int(timeout_s * 1e9)
         while True:
             holder = await self.role(name)
@@ -246,9 +243,9 @@ class LiveCluster:
 
     async def stop(self) -> None:
         """End all processes and give back ports. Idempotent."""
-        if self._stopped:
+        if self.stopped:
             return
-        self._stopped = True
+        self.stopped = True
         try:
             await self.relay.close()
         finally:
@@ -266,7 +263,7 @@ class LiveCluster:
             return await self.relay.apply(news) if news else ()
 
     async def _undo(self, fault: Fault) -> None:
-        if self._stopped:
+        if self.stopped:
             return
         if not isinstance(fault, Pause):
             await self._change(self._faults.remove, fault)
@@ -285,7 +282,7 @@ class LiveCluster:
                 raise
 
     async def _start_again(self, node: str) -> None:
-        if self._stopped or self.state(node) is not NodeState.DEAD:
+        if self.stopped or self.state(node) is not NodeState.DEAD:
             return
         await self.runtime.launch(self.specs[node])
         if any(fault == Pause(node) for fault in self._faults):

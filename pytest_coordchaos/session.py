@@ -20,7 +20,7 @@ from pytest_coordchaos.faults import plan as plans
 from pytest_coordchaos.faults import plan_file
 from pytest_coordchaos.faults import words as fault_words
 from pytest_coordchaos.history.model import History
-from pytest_coordchaos.judging import Evidence, faults_not_injected, nothing_recorded
+from pytest_coordchaos.judging import Evidence, faults_not_injected, nothing_recorded, other_size
 from pytest_coordchaos.portal import Portal
 from pytest_coordchaos.relay.control_client import Mark
 from pytest_coordchaos.run import Run, TestRequest
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Session"]
 
+__tracebackhide__ = True  # pytest shows the line of the fixture that started, not ours
+
 _DEFAULT_SECONDS = 5.0
 
 
@@ -49,6 +51,8 @@ class _Window:
     marks: dict[Cluster, Mark] = field(default_factory=dict)
     used: dict[Cluster, None] = field(default_factory=dict)
     runs: list[tuple[Cluster, Run]] = field(default_factory=list)
+    early: list[Run] = field(default_factory=list)
+    sizes: set[int] = field(default_factory=set)
     drawn: int = 0
 
 
@@ -104,8 +108,11 @@ class Session:
             yield cluster
         finally:
             self._clusters.remove(cluster)
-            self.portal.call(cluster.live.stop())
-            self._tidy(cluster)
+            try:
+                self._conclude_early(cluster)
+            finally:
+                self.portal.call(cluster.live.stop())
+                self._tidy(cluster)
 
     def nodes_for(self, request: pytest.FixtureRequest, default: int) -> int:
         """The number of nodes the closest `coordchaos` marker asks for, else the default."""
@@ -178,6 +185,8 @@ class Session:
         request = window.request
         window.drawn += 1
         seed = request.seed + window.drawn - 1
+        if isinstance(faults, str):
+            raise UsageError(f"run(faults={faults!r}) is one text; allowed: a list of fault words")
         length_s = _checked_seconds(seconds if seconds is not None else request.seconds)
         words = [fault_words.parse(word) for word in (request.faults if faults is None else faults)]
         fault_words.check_nodes(words, cluster.nodes, cluster.system.roles)
@@ -199,6 +208,18 @@ class Session:
 
     # -- inside ----------------------------------------------------------------------------------------
 
+    def _conclude_early(self, cluster: Cluster) -> None:
+        """A cluster that stops inside its test is judged before it goes."""
+        window = self._window
+        if window is None or cluster not in window.used:
+            return
+        run = self.portal.call(self._hand_run(window, cluster))
+        window.early += [] if run is None else [run]
+        window.sizes.add(len(cluster.nodes))
+        del window.used[cluster]
+        if any(one.status is not Status.HELD for one in (*window.early, *(run for _, run in window.runs)) if one.verdicts):
+            self._keep.add(cluster)
+
     async def _start(self, system: System, root: Path) -> Any:
         if self._guard is None:
             self._guard = await Guard.start(self._root, self.run_id)
@@ -214,12 +235,15 @@ class Session:
         )
 
     async def _close_window(self, window: _Window) -> tuple[Run, ...]:
-        runs = [run for _, run in window.runs]
+        runs = [*(run for _, run in window.runs), *window.early]
         for cluster in window.used:
             hand = await self._hand_run(window, cluster)
             if hand is not None:
                 runs.append(hand)
         request = window.request
+        sizes = window.sizes | {len(cluster.nodes) for cluster in window.used}
+        if runs and sizes and request.nodes is not None and request.nodes not in sizes:
+            runs[-1] = replace(runs[-1], verdicts=(*runs[-1].verdicts, other_size(request.nodes, sizes)))
         if not runs and (request.invariants or request.budgets or request.faults):
             runs.append(nothing_recorded(request, window.start_ns, self._clock.now_ns()))
         elif request.faults and not window.runs:
@@ -263,6 +287,6 @@ async def _undo_since(cluster: Cluster, start_ns: int) -> None:
 def _checked_seconds(seconds: float | None) -> float:
     if seconds is None:
         return _DEFAULT_SECONDS
-    if not 0 < seconds <= 86_400:
+    if not isinstance(seconds, int | float) or not 0 < seconds <= 86_400:
         raise UsageError(f"seconds={seconds!r} is not allowed; more than 0, at most 86400")
     return float(seconds)

@@ -50,6 +50,7 @@ class Calls:
         self._model = model
         self._kinds: dict[Hashable, int] = {}
         self._examples: list[Operation] = []
+        self._to_dead: set[int] = set()
         calls = [self._call(op) for op in operations]
         self._calls = [call for call in calls if call.completed or not call.observes_only]
         horizon = model.horizon([call.op for call in self._calls]) if model.horizon else None
@@ -109,6 +110,8 @@ class Calls:
         while self._horizon.recast is not None:
             signature, until_ns = self._horizon.recast(call.op, now_ns)
             kind = None if signature is None else self._kind(signature, call.op)
+            if kind is not None and kind != call.kind:
+                self._to_dead.add(kind)  # recast: what it leaves is no longer told apart, whichever operation it was
             if kinds:
                 self._next_kind[kinds[-1]] = (now_ns - 1, kind)
             if kind is None:
@@ -256,7 +259,7 @@ class Calls:
         reached = self._steps.get((state, kind), self)
         if reached is self:
             legal, after = self._model.step(state, self._examples[kind])
-            reached = self._steps[state, kind] = after if legal else _ILLEGAL
+            reached = self._steps[state, kind] = (DEAD if kind in self._to_dead else after) if legal else _ILLEGAL
         return reached
 
     def nothing_to_judge(self) -> bool:

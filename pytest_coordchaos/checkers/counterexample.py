@@ -17,7 +17,7 @@ from pytest_coordchaos.history.model import INFINITY_NS, Operation, Outcome
 __all__ = ["minimised", "timeline"]
 
 
-def minimised(operations: Sequence[Operation], failed_by_ns: int, model: Model, *, work: int = 200_000) -> tuple[Operation, ...]:
+def minimised(operations: Sequence[Operation], failed_by_ns: int, model: Model, *, work: int = 50_000) -> tuple[Operation, ...]:
     """A small part of one object's operations that is not linearizable on its own.
 
     Args:

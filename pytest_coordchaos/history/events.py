@@ -91,12 +91,13 @@ def _operation(invoked: Event, process: int, invoke_ns: int, end: Event | None, 
     result = None
     if end is not None and outcome is Outcome.OK and (invoked.f in _READS or end.value != invoked.value or end.value is False):
         result = end.value
+    learned = invoked.value is None and outcome is Outcome.OK and invoked.f not in _READS  # as Knossos completes histories
     return Operation(
         id=1,
         process=process,
         f=invoked.f,
         key=invoked.key,
-        value=invoked.value,
+        value=result if learned else invoked.value,
         result=result,
         outcome=outcome,
         intended_ns=invoke_ns,

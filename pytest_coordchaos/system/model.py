@@ -26,6 +26,7 @@ RoleProbe = Callable[["NodeProbe"], Awaitable[int | bool | None]]
 (a Raft term): the highest wins; equal claims by two nodes mean that nobody knows."""
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+_SYSTEM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +51,16 @@ class Port:
     background: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise UsageError(f"Port name {self.name!r} is not allowed: lower-case letters, digits and inner dashes, at most 32")
         if self.protocol not in PROTOCOLS:
             raise UsageError(f"Port({self.name!r}): protocol {self.protocol!r} is not known; allowed: {', '.join(PROTOCOLS)}")
-        if self.number is not None and not 1 <= self.number <= 65535:
-            raise UsageError(f"Port({self.name!r}): number {self.number} is not a TCP port; allowed: 1 to 65535")
+        if self.number is not None and not (isinstance(self.number, int) and 1 <= self.number <= 65535):
+            raise UsageError(f"Port({self.name!r}): number {self.number!r} is not a TCP port; allowed: 1 to 65535")
+        if isinstance(self.background, str):
+            raise UsageError(f"Port({self.name!r}): background={self.background!r} is one text; allowed: a set of class names")
+        if self.background is not None:
+            object.__setattr__(self, "background", frozenset(self.background))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,18 +129,38 @@ class System:
     name: str = "system"
 
     def __post_init__(self) -> None:
+        if not _SYSTEM_NAME.fullmatch(self.name):
+            raise UsageError(f"System name {self.name!r} is not allowed: letters, digits, inner _ and -, at most 64")
         object.__setattr__(self, "nodes", _node_records(self.nodes))
         object.__setattr__(self, "ports", tuple(self.ports))
         per_node = all(node.command for node in self.members)
         if (self.command is not None or per_node) == (self.entry is not None):
             raise UsageError(f"System({self.name!r}): give exactly one of command=[…] and entry='module:function'")
-        if isinstance(self.command, str):
-            raise UsageError(f"System({self.name!r}): command is a list of words, not one string")
+        self._check_types()
         if self.addresses not in ("per-node", "shared"):
             raise UsageError(f"System({self.name!r}): addresses={self.addresses!r} is not known; allowed: per-node, shared")
         for what, names in (("node", self.node_names), ("port", tuple(p.name for p in self.ports))):
             if len(set(names)) != len(names):
                 raise UsageError(f"System({self.name!r}): two {what}s have one name: {', '.join(names)}")
+
+    def _check_types(self) -> None:
+        where = f"System({self.name!r})"
+        words = [word for command in (self.command, *(node.command for node in self.members)) for word in command or ()]
+        if isinstance(self.command, str) or not all(isinstance(word, str) for word in words) or self.command == []:
+            raise UsageError(f"{where}: command={self.command!r} is not allowed; a list of texts, the program first")
+        texts = [*self.env.items(), *self.files.items(), *(pair for node in self.members for pair in node.env.items())]
+        if not all(isinstance(key, str) and isinstance(value, str) for key, value in texts):
+            raise UsageError(f"{where}: env and files map texts to texts; write numbers as texts")
+        if not all(isinstance(port, Port) for port in self.ports):
+            raise UsageError(f"{where}: ports={self.ports!r} is not allowed; a list of Port(…)")
+        if self.ready is not None and not isinstance(self.ready, Ready):
+            raise UsageError(
+                f"{where}: ready={self.ready!r} is not allowed; ready_port(…), ready_http(…), ready_log(…), ready_when(…)"
+            )
+        if not all(callable(probe) for probe in self.roles.values()):
+            raise UsageError(f"{where}: roles map a name to a coroutine function that is asked of each node")
+        if not self.ready_timeout_s > 0:
+            raise UsageError(f"{where}: ready_timeout_s={self.ready_timeout_s!r} is not allowed; more than 0 seconds")
 
     @property
     def members(self) -> tuple[Node, ...]:
@@ -160,6 +185,6 @@ def _node_records(nodes: Sequence[Node | str] | int) -> tuple[Node, ...]:
         raise UsageError(f"System: nodes={nodes!r} is not allowed; a number from 1, or names")
     if isinstance(nodes, int):
         return tuple(Node(f"n{i}") for i in range(1, nodes + 1))
-    if isinstance(nodes, str) or not nodes:
+    if isinstance(nodes, str | float) or not nodes or not all(isinstance(node, Node | str) for node in nodes):
         raise UsageError(f"System: nodes={nodes!r} is not allowed; a number from 1, or a list of names")
     return tuple(node if isinstance(node, Node) else Node(node) for node in nodes)

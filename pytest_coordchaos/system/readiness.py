@@ -11,6 +11,8 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from pytest_coordchaos.errors import UsageError
+
 __all__ = ["NodeProbe", "Ready", "ready_http", "ready_log", "ready_port", "ready_when"]
 
 
@@ -32,6 +34,8 @@ class NodeProbe:
 
     async def open(self, port: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect to the node's own port (not through a link)."""
+        if port not in self.addresses:
+            raise UsageError(f"Node {self.name} has no port {port!r}; it has: {', '.join(self.addresses) or 'none'}")
         host, number = self.addresses[port]
         local = (self.source_host, 0) if self.source_host else None
         return await asyncio.open_connection(host, number, local_addr=local)
@@ -78,7 +82,10 @@ def ready_http(port: str, path: str, *, status: int = 200) -> Ready:
 
 def ready_log(pattern: str) -> Ready:
     """Ready when a line of the node's log matches the regular expression."""
-    compiled = re.compile(pattern, re.MULTILINE)
+    try:
+        compiled = re.compile(pattern, re.MULTILINE)
+    except re.error as error:
+        raise UsageError(f"ready_log({pattern!r}) is no regular expression: {error}") from None
 
     async def check(probe: NodeProbe) -> bool:
         return compiled.search(probe.read_log()) is not None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pytest_coordchaos.clock import Clock
-from pytest_coordchaos.errors import StartError
+from pytest_coordchaos.errors import StartError, UsageError
 from pytest_coordchaos.system.readiness import NodeProbe, Ready
 
 __all__ = ["Lives", "log_tail", "wait_ready"]
@@ -100,6 +100,8 @@ class _Wait:
             if await self.ready.check(self.probe):
                 return True
             self.last_error = "the condition does not hold yet"
+        except UsageError:
+            raise  # no waiting mends what was said wrong
         except _NOT_YET as error:
             self.last_error = str(error) or type(error).__name__
         except Exception as error:

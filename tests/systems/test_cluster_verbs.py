@@ -197,6 +197,13 @@ def test_wait_healed_refuses_to_wait_for_what_is_still_in_force(mesh: Cluster) -
         (lambda mesh: mesh.cut("n1", "n9"), "no node 'n9'; the system's nodes are: n1, n2, n3"),
         (lambda mesh: mesh.partition({"n1"}), "two or more groups"),
         (lambda mesh: mesh.slow("n1", "n2", one_way_ms=-1), "one_way_ms=-1 is not allowed"),
+        (lambda mesh: mesh.cut("n1", "n1"), "a node has no link to itself"),
+        (lambda mesh: mesh.slow("n1", "n2", one_way_ms="5"), "one_way_ms='5' is not allowed"),
+        (lambda mesh: mesh.isolate("clients"), "no node 'clients'"),
+        (lambda mesh: mesh.resume("n9"), "no node 'n9'"),
+        (lambda mesh: mesh.record("put", node="n9"), "no node 'n9'"),
+        (lambda mesh: mesh.run("register", faults="slow"), "is one text; allowed: a list of fault words"),
+        (lambda mesh: mesh.run("register", seconds="1"), "seconds='1' is not allowed"),
         (lambda mesh: mesh.restart("n1"), "the node is alive"),
         (lambda mesh: mesh.leader(), "has no role 'leader'"),
         (lambda mesh: mesh.run("register"), "brings no such workload"),
@@ -209,6 +216,12 @@ def test_bad_input_gets_one_sentence_and_changes_nothing(mesh: Cluster, verb, se
 
     assert sentence in str(caught.value)
     assert mesh.faults == ()
+
+
+def test_a_port_that_the_system_does_not_have_is_not_waited_for(session) -> None:
+    system = System(name="typo", nodes=1, ports=[Port("client")], command=["sleep", "60"], ready=ready_port("cleint"))
+    with pytest.raises(UsageError, match="has no port 'cleint'; it has: client"), session.start(system):
+        pytest.fail("it must not start")
 
 
 def test_a_node_that_exits_at_start_shows_its_last_lines(session, tmp_path) -> None:

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from pytest_coordchaos import Cluster, Session, Status
+from pytest_coordchaos import Cluster, Session, Status, UsageError
 from pytest_coordchaos.run import BudgetRequest, InvariantRequest, TestRequest
 from tests.systems.mesh import ask, mesh_system, tell
 
@@ -144,6 +144,29 @@ def test_faults_of_a_marker_that_nobody_injected_are_unknown(session: Session, m
 
     assert run.status is Status.UNKNOWN
     assert any("never called run" in verdict.summary for verdict in run.verdicts)
+
+
+def test_a_cluster_started_inside_a_test_is_judged_before_it_goes(session: Session) -> None:
+    session.begin_test(TestRequest(test="inside", seed=1, invariants=LINEARIZABLE))
+    with session.start(mesh_system(1)) as cluster:
+        _put(cluster, 1)
+        _get(cluster, None)
+    (run,) = session.end_test()
+
+    assert run.status is Status.VIOLATED
+    assert cluster.directory.is_dir(), "kept: somebody will want to read it"
+    with pytest.raises(UsageError, match="is stopped"):
+        cluster.kill("n1")
+
+
+def test_a_markers_nodes_that_the_fixture_did_not_follow_are_unknown(session: Session) -> None:
+    with session.start(mesh_system(1)) as cluster:
+        for asked, expected in ((1, Status.HELD), (5, Status.UNKNOWN)):
+            session.begin_test(TestRequest(test="size", seed=1, nodes=asked, invariants=LINEARIZABLE))
+            _put(cluster, asked)
+            (run,) = session.end_test()
+            assert run.status is expected, run.verdicts
+    assert "nodes_for" in run.verdicts[-1].summary
 
 
 def test_nothing_of_a_stopped_cluster_is_left(session: Session) -> None:

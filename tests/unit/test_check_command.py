@@ -169,7 +169,6 @@ def test_unknown_files_do_not_agree(files: Path, capsys: pytest.CaptureFixture[s
         ((), "file\tformat\tmodel\tverdict", "no file is listed; wanted at least one line below the header"),
         (("a\tb",), "file\tformat", "no column model, verdict; wanted a tab-separated header with file, format, model, verdict"),
         ((), "", "no column file, format, model, verdict"),
-        (("good.edn\tjepsen-edn\t\tlinearizable",), "file\tformat\tmodel\tverdict", "line 2: nothing in column model"),
     ],
 )
 def test_manifests_that_are_off(
@@ -178,6 +177,20 @@ def test_manifests_that_are_off(
     """Usage errors: nothing is half checked; an empty list is no agreement."""
     assert main(["check", "--manifest", str(manifest(files, *lines, header=header))]) == 64
     assert sentence in capsys.readouterr().err
+
+
+def test_a_row_or_file_that_is_off_counts_as_unreadable_and_costs_no_other_verdict(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    huge = files / "huge.edn"
+    huge.write_text(f"{{:process 0 :type :invoke :f :write :value {'9' * 5000}}}\n")
+    rows = ("good.edn\tjepsen-edn\t\tlinearizable", "huge.edn\tjepsen-edn\tcas-register\tlinearizable", "short.edn")
+    assert main(["check", "--manifest", str(manifest(files, *rows))]) == 1
+    shown = capsys.readouterr().out
+
+    assert "nothing in column model" in shown
+    assert shown.splitlines()[-1] == "agree 0, disagree 0, unknown 0, unreadable 3"
+    assert main(["check", str(huge), "--format", "jepsen-edn", "--model", "cas-register"]) == 65
 
 
 @pytest.mark.parametrize(
