@@ -42,12 +42,20 @@ def become_subreaper() -> None:
 
 
 def fork_keeper(order: Order) -> tuple[int, int]:
-    """Fork a keeper that starts what the order says; returns its pid and the read end of its reports."""
+    """Fork a keeper that starts what the order says; returns its pid and the read end of its reports.
+
+    Returns only when the keeper has let go of everything it inherited: its copy of another node's holder would keep
+    that node's port taken for as long as this keeper is not scheduled.
+    """
     read_end, write_end = os.pipe()
+    alone, still_holding = os.pipe()
     parent = os.getpid()
     keeper = os.fork()
     if keeper:
         os.close(write_end)
+        os.close(still_holding)
+        os.read(alone, 1)  # the end of file: the keeper's copy is closed, with all the others
+        os.close(alone)
         return keeper, read_end
     try:
         _keep(order, write_end, parent)

@@ -227,3 +227,25 @@ def test_a_forked_child_of_the_session_cannot_end_it(tmp_path: Path) -> None:
             await guard.aclose()
 
     asyncio.run(story())
+
+
+def test_a_keeper_lets_go_of_a_lent_port_before_anybody_can_need_it() -> None:
+    """Found as "Address already in use": a keeper not yet scheduled still held the port of the node started after it."""
+    program = """
+import os, socket, time
+from pytest_coordchaos.runtimes import keeper
+held = socket.create_server(("127.0.0.1", 0))
+address = held.getsockname()
+keep_only = keeper._keep_only
+keeper._keep_only = lambda fd: (time.sleep(0.3), keep_only(fd))  # a keeper that waits for its turn on a busy machine
+order = dict(argv=["true"], env=dict(os.environ), cwd="/", log=os.devnull, hosts="")
+pid, _ = keeper.fork_keeper(order)
+held.close()
+taken = socket.socket()
+taken.bind(address)
+os.waitpid(pid, 0)
+print("free")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+
+    assert done.stdout == "free\n", done.stderr
