@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from pytest_coordchaos.cost.ledger import LinkId
 from pytest_coordchaos.faults.model import DirectionState, LinkMode
+from pytest_coordchaos.system.protocols import PROTOCOLS
 
 __all__ = [
     "Address",
@@ -32,7 +33,6 @@ Json = dict[str, object]
 WayTotals = tuple[int, int, int, int]
 """Bytes offered, delivered and framed, and turns, of one direction of one link since it was made."""
 
-_PROTOCOLS = ("bytes", "frames", "json-lines", "http1")
 _MAX_DELAY_MS = 3_600_000.0
 
 
@@ -87,8 +87,8 @@ class LinkSpec:
         if not isinstance(source, str) or not source:
             raise BadRequest(f"{where}.upstream_source: {source!r} is not allowed; a numeric local address is")
         protocol = item.get("protocol", "bytes")
-        if protocol not in _PROTOCOLS:
-            raise BadRequest(f"{where}.protocol: {protocol!r} is not known; allowed: {', '.join(_PROTOCOLS)}")
+        if protocol not in PROTOCOLS:
+            raise BadRequest(f"{where}.protocol: {protocol!r} is not known; allowed: {', '.join(PROTOCOLS)}")
         return cls(
             link=link_from_json(item.get("link"), f"{where}.link"),
             listen=listen,

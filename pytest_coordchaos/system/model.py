@@ -8,6 +8,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_coordchaos.errors import UsageError
+from pytest_coordchaos.system.protocols import PROTOCOLS
 from pytest_coordchaos.system.readiness import Ready
 
 if TYPE_CHECKING:
@@ -17,9 +18,6 @@ __all__ = ["CLIENTS", "PROTOCOLS", "Node", "Port", "RoleProbe", "System"]
 
 CLIENTS = "clients"
 """The name by which faults and links speak of everything outside the nodes."""
-
-PROTOCOLS = ("bytes", "frames", "json-lines", "http1")
-"""Protocols the relay can frame; `bytes` is an undeclared one: bytes and turns only."""
 
 RoleProbe = Callable[["NodeProbe"], Awaitable[int | bool | None]]
 """Asked of each live node: does it claim the role? False or None: no. A number ranks the claim

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_coordchaos.relay.framing import Frame, Framer, framer_pair
+from pytest_coordchaos.system.protocols import PROTOCOLS
 
 CLASSES = {1: "append", 2: "ack"}
-PROTOCOLS = ("frames", "json-lines", "http1", "bytes")
 
 
 def frame(number: int, operation: int = 0, body: bytes = b"") -> bytes:
@@ -89,6 +89,12 @@ def test_all_bytes_of_whole_frames_are_framed(parts: list[bytes], cuts: list[int
     found = feed_in_chunks(up("frames"), b"".join(parts), cuts)
 
     assert [size for _, size, _ in found] == [len(part) for part in parts]
+
+
+def test_every_declared_protocol_has_framers_and_undeclared_bytes_have_none() -> None:
+    pairs = {protocol: framer_pair(protocol, CLASSES) for protocol in PROTOCOLS}
+
+    assert [name for name, pair in pairs.items() if pair[0].lost or pair[1].lost] == ["bytes"]
 
 
 def test_a_frame_tells_class_size_and_operation() -> None:
