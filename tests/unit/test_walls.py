@@ -47,6 +47,7 @@ PURE = [
     "cost/*.py",
     "checkers/*.py",
     "relay/framing/*.py",
+    "relay/toxiproxy/model.py",
 ]
 IMPURE_MODULES = {"pytest", "socket", "asyncio", "threading", "subprocess", "selectors", "multiprocessing", "docker", "toxiproxy"}
 

@@ -1,0 +1,1 @@
+"""Toxiproxy as second hop behind the relay: the server, its client, and what they do to links."""
