@@ -105,13 +105,13 @@ class Experiment:
 
 async def measure_idle(cluster: LiveCluster, request: TestRequest, clock: Clock, ledger: Ledger) -> IdleRate | None:
     """Where nodes spoke on a port that declares no background classes, and a budget asks: the rates of a window without load."""
-    undeclared = {port.name for port in cluster.system.ports if port.background is None}
+    undeclared = {port.name for port in cluster.system.all_ports if port.background is None}
     spoken = {total.link.port for total in ledger.between(cluster.nodes).totals if total.offered_bytes}
     if not request.budgets or not undeclared & spoken:
         return None
     since = await cluster.relay.mark()
     await clock.sleep(_IDLE_S)
-    return idle_rate(await cluster.ledger(since), cluster.system.ports, cluster.nodes)
+    return idle_rate(await cluster.ledger(since), cluster.system.all_ports, cluster.nodes)
 
 
 def by_hand(cluster: LiveCluster, start_ns: int, end_ns: int) -> tuple[RunFault, ...]:
@@ -144,7 +144,7 @@ async def write_up(
     verdicts = await asyncio.to_thread(judge, request, workload, evidence, known)
     ledger = evidence.ledger
     cpu_s = {node: round(await cluster.runtime.cpu_seconds(node), 3) for node in cluster.nodes}
-    numbers = replace(figures(evidence.window, ledger, cluster.system.ports, cluster.nodes, evidence.idle), cpu_s=cpu_s)
+    numbers = replace(figures(evidence.window, ledger, cluster.system.all_ports, cluster.nodes, evidence.idle), cpu_s=cpu_s)
     return Run(
         test=request.test,
         system=cluster.system.name,

@@ -56,7 +56,7 @@ def judge(
     verdicts = [_check(one, evidence, known) for one in invariants_of(request, workload)]
     for budget in request.budgets:
         verdicts += evaluate(
-            budget, evidence.window, evidence.ledger, evidence.system.ports, evidence.system.node_names, evidence.idle
+            budget, evidence.window, evidence.ledger, evidence.system.all_ports, evidence.system.node_names, evidence.idle
         )
     doubts = _doubts(evidence)
     return tuple(_doubted(verdict, doubts) if doubts else verdict for verdict in verdicts)

@@ -17,15 +17,15 @@ from pytest_coordchaos.faults.model import Cut, DirectionState, Fault, Pause, Re
 from pytest_coordchaos.faults.resolve import describe, difference, named, resolve
 from pytest_coordchaos.history.recorder import Recorder
 from pytest_coordchaos.relay.control_client import Mark, ProbeResult, RelayControl
+from pytest_coordchaos.roles import role_holder
 from pytest_coordchaos.runtimes.base import Address, NodeSpec, NodeState, Runtime
 from pytest_coordchaos.system.model import CLIENTS, System
 from pytest_coordchaos.system.readiness import NodeProbe, ready_port
-from pytest_coordchaos.system.waiting import wait_ready
+from pytest_coordchaos.system.waiting import wait_each_ready
 from pytest_coordchaos.wiring import Layout
 
 __all__ = ["FaultHandle", "LiveCluster"]
 
-_ROLE_PROBE_S = 0.5
 _PORTS_AGAIN_S = 10.0
 
 
@@ -96,7 +96,7 @@ class LiveCluster:
     def address(self, node: str, port: str) -> Address:
         """Where a client reaches that port of the node: the client's own link, never the node itself."""
         self._check_nodes(node)
-        self.system.port(port)
+        self.system.port(node, port)
         return self.links[LinkId(CLIENTS, node, port)]
 
     async def open_connection(self, node: str, port: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -111,7 +111,7 @@ class LiveCluster:
 
     def probe(self, node: str) -> NodeProbe:
         """A probe of one node; it does not use links."""
-        addresses = {port.name: self.layout.bind[node, port.name] for port in self.system.ports}
+        addresses = {port.name: self.layout.bind[node, port.name] for port in self.system.ports_of(node)}
         return NodeProbe(
             name=node,
             addresses=addresses,
@@ -125,25 +125,8 @@ class LiveCluster:
         Raises:
             UsageError: The System declares no such role.
         """
-        ask = self.system.roles.get(name)
-        if ask is None:
-            known = ", ".join(self.system.roles) or "none"
-            how = f"give System(roles={{{name!r}: probe}})"
-            raise UsageError(f"System({self.system.name!r}) has no role {name!r}; it has: {known} ({how})")
-
-        async def claim(node: str) -> int:
-            try:
-                async with asyncio.timeout(_ROLE_PROBE_S):
-                    answer = await ask(self.probe(node))
-            except (OSError, ValueError, TimeoutError, EOFError):
-                return -1
-            return -1 if answer is None or answer is False else int(answer)
-
         alive = [node for node in self.nodes if self.state(node) is NodeState.RUNNING]
-        claims = dict(zip(alive, await asyncio.gather(*(claim(node) for node in alive)), strict=True))
-        top = max(claims.values(), default=-1)
-        holders = [node for node, rank in claims.items() if rank == top and top >= 0]
-        return holders[0] if len(holders) == 1 else None
+        return await role_holder(self.system, name, [self.probe(node) for node in alive])
 
     async def ledger(self, since: Mark, until: Mark | None = None) -> Ledger:
         """What crossed the links between two marks (or until now)."""
@@ -155,11 +138,11 @@ class LiveCluster:
         """Put a fault in force; it is proven by its probes when this returns.
 
         Raises:
-            UsageError: It names a node the system does not have.
+            UsageError: It names a node the system does not have, or two that no link joins.
         """
         self._check_nodes(*(named(fault) - {CLIENTS}))
-        if isinstance(fault, Cut | Refuse | Slow) and fault.source == fault.target:
-            raise UsageError(f"{describe(fault)}: a node has no link to itself; name two")
+        if isinstance(fault, Cut | Refuse | Slow):
+            self._check_joined(fault)
         start_ns = self.clock.now_ns()
         if isinstance(fault, Pause):
             await self._pause(fault)
@@ -225,9 +208,10 @@ class LiveCluster:
             await self.wait_role("leader", timeout_s)
 
     async def wait_ready(self, timeout_s: float) -> None:
-        """Wait until every node fulfils the System's readiness condition."""
-        if self.system.ready is not None:
-            await wait_ready(self.system.ready, [self.probe(node) for node in self.nodes], self.runtime, self.clock, timeout_s)
+        """Wait until every node fulfils its readiness condition."""
+        conditions = [(self.system.ready_of(node), self.probe(node)) for node in self.nodes]
+        wanted = [(ready, probe) for ready, probe in conditions if ready is not None]
+        await wait_each_ready(wanted, self.runtime, self.clock, timeout_s)
 
     async def wait_role(self, name: str, timeout_s: float) -> str:
         """Wait until exactly one node holds the role; FaultError when nobody did in time: no guess is made."""
@@ -288,8 +272,17 @@ class LiveCluster:
         if any(fault == Pause(node) for fault in self._faults):
             await self.runtime.pause(node)
             return
-        for port in self.system.ports:
-            await wait_ready(ready_port(port.name), [self.probe(node)], self.runtime, self.clock, _PORTS_AGAIN_S)
+        again = [(ready_port(port.name), self.probe(node)) for port in self.system.ports_of(node)]
+        await wait_each_ready(again, self.runtime, self.clock, _PORTS_AGAIN_S)
+
+    def _check_joined(self, fault: Cut | Refuse | Slow) -> None:
+        if fault.source == fault.target:
+            raise UsageError(f"{describe(fault)}: a node has no link to itself; name two")
+        ways = {(fault.source, fault.target)} | (set() if isinstance(fault, Refuse) else {(fault.target, fault.source)})
+        if not any((link.source, link.target) in ways for link in self.links):
+            raise UsageError(
+                f"{describe(fault)}: no link joins them, because the node dialled has no port; give it ports=[Port(…)]"
+            )
 
     def _check_nodes(self, *names: str) -> None:
         for name in names:

@@ -38,9 +38,9 @@ class Layout:
 
 
 def edges(system: System) -> list[LinkId]:
-    """Every directed link of a system: node to node, and clients to node, for each port."""
+    """Every directed link of a system: node to node, and clients to node, for each port of the target."""
     pairs = [*permutations(system.node_names, 2), *((CLIENTS, name) for name in system.node_names)]
-    return [LinkId(source, target, port.name) for source, target in pairs for port in system.ports]
+    return [LinkId(source, target, port.name) for source, target in pairs for port in system.ports_of(target)]
 
 
 def link_specs(system: System, layout: Layout) -> list[LinkSpec]:
@@ -51,8 +51,8 @@ def link_specs(system: System, layout: Layout) -> list[LinkSpec]:
             listen=layout.listen[link],
             upstream=layout.bind[link.target, link.port],
             upstream_source=layout.relay_source,
-            protocol=system.port(link.port).protocol,
-            classes=system.port(link.port).classes,
+            protocol=system.port(link.target, link.port).protocol,
+            classes=system.port(link.target, link.port).classes,
         )
         for link in edges(system)
     ]
@@ -88,11 +88,13 @@ def _node_spec(
 
 def _node_view(system: System, name: str, layout: Layout, links: Mapping[LinkId, Address], directory: Path) -> NodeView:
     shared = system.addresses == "shared"
-    ports = [port.name for port in system.ports]
-    bind = {port: layout.bind[name, port] for port in ports}
-    own = {port: (name, bind[port][1]) if shared else bind[port] for port in ports}
+    bind = {port.name: layout.bind[name, port.name] for port in system.ports_of(name)}
+    own = {port: (name, address[1]) if shared else address for port, address in bind.items()}
     peers = {
-        peer: {port: (peer, layout.bind[peer, port][1]) if shared else links[LinkId(name, peer, port)] for port in ports}
+        peer: {
+            port.name: (peer, layout.bind[peer, port.name][1]) if shared else links[LinkId(name, peer, port.name)]
+            for port in system.ports_of(peer)
+        }
         for peer in system.node_names
         if peer != name
     }
@@ -102,7 +104,6 @@ def _node_view(system: System, name: str, layout: Layout, links: Mapping[LinkId,
 def _node_json(
     system: System, name: str, layout: Layout, links: Mapping[LinkId, Address], directory: Path, seed: int
 ) -> dict[str, object]:
-    ports = [port.name for port in system.ports]
     peers = [peer for peer in system.node_names if peer != name]
     return {
         "name": name,
@@ -111,9 +112,11 @@ def _node_json(
         "dir": str(directory),
         "seed": seed,
         "options": dict(system.options),
-        "bind": {port: list(layout.bind[name, port]) for port in ports},
-        "links": {peer: {port: list(links[LinkId(name, peer, port)]) for port in ports} for peer in peers},
-        "classes": {port.name: {str(number): text for number, text in port.classes.items()} for port in system.ports},
+        "bind": {port.name: list(layout.bind[name, port.name]) for port in system.ports_of(name)},
+        "links": {
+            peer: {port.name: list(links[LinkId(name, peer, port.name)]) for port in system.ports_of(peer)} for peer in peers
+        },
+        "classes": {port.name: {str(number): text for number, text in port.classes.items()} for port in system.all_ports},
     }
 
 

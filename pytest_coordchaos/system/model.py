@@ -29,7 +29,7 @@ _SYSTEM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """One listening port that every node of a system has.
+    """One listening port: of every node of a system, or of the nodes that name it.
 
     Args:
         name: How links, placeholders and budgets speak of it ("peer", "client").
@@ -68,17 +68,24 @@ class Node:
     Args:
         name: Its name; nodes are known by name only.
         command, env: Replace (command) or extend (env) what the System gives.
+        ports: The ports this node has; None: the System's. Ports of one name must agree among nodes in all but `number`.
+        ready: When this node counts as started; None: the System's condition.
     """
 
     name: str
     _: KW_ONLY
     command: Sequence[str] | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    ports: Sequence[Port] | None = None
+    ready: Ready | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or self.name == CLIENTS:
             allowed = f"lower-case letters, digits and inner dashes, at most 32, not {CLIENTS!r}"
             raise UsageError(f"Node name {self.name!r} is not allowed: {allowed}")
+        if self.ports is not None:
+            object.__setattr__(self, "ports", _port_records(self.ports, f"Node({self.name!r})"))
+        _check_ready(self.ready, f"Node({self.name!r})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +97,7 @@ class System:
 
     Args:
         nodes: Node names or records; a number n means n1 … n<n>.
-        ports: Ports that every node has.
+        ports: Ports that every node has which names none of its own.
         command: Program and arguments of a node. Exactly one of `command` and `entry`.
         entry: "module:function" of an `async def main(env)` (a node of the standard library only).
         host: The module run with `python -m` that gives `entry` its env.
@@ -130,16 +137,16 @@ class System:
         if not _SYSTEM_NAME.fullmatch(self.name):
             raise UsageError(f"System name {self.name!r} is not allowed: letters, digits, inner _ and -, at most 64")
         object.__setattr__(self, "nodes", _node_records(self.nodes))
-        object.__setattr__(self, "ports", tuple(self.ports))
+        object.__setattr__(self, "ports", _port_records(self.ports, f"System({self.name!r})"))
         per_node = all(node.command for node in self.members)
         if (self.command is not None or per_node) == (self.entry is not None):
             raise UsageError(f"System({self.name!r}): give exactly one of command=[…] and entry='module:function'")
         self._check_types()
         if self.addresses not in ("per-node", "shared"):
             raise UsageError(f"System({self.name!r}): addresses={self.addresses!r} is not known; allowed: per-node, shared")
-        for what, names in (("node", self.node_names), ("port", tuple(p.name for p in self.ports))):
-            if len(set(names)) != len(names):
-                raise UsageError(f"System({self.name!r}): two {what}s have one name: {', '.join(names)}")
+        if len(set(self.node_names)) != len(self.node_names):
+            raise UsageError(f"System({self.name!r}): two nodes have one name: {', '.join(self.node_names)}")
+        self._check_ports_agree()
 
     def _check_types(self) -> None:
         where = f"System({self.name!r})"
@@ -149,16 +156,25 @@ class System:
         texts = [*self.env.items(), *self.files.items(), *(pair for node in self.members for pair in node.env.items())]
         if not all(isinstance(key, str) and isinstance(value, str) for key, value in texts):
             raise UsageError(f"{where}: env and files map texts to texts; write numbers as texts")
-        if not all(isinstance(port, Port) for port in self.ports):
-            raise UsageError(f"{where}: ports={self.ports!r} is not allowed; a list of Port(…)")
-        if self.ready is not None and not isinstance(self.ready, Ready):
-            raise UsageError(
-                f"{where}: ready={self.ready!r} is not allowed; ready_port(…), ready_http(…), ready_log(…), ready_when(…)"
-            )
+        _check_ready(self.ready, where)
         if not all(callable(probe) for probe in self.roles.values()):
             raise UsageError(f"{where}: roles map a name to a coroutine function that is asked of each node")
         if not self.ready_timeout_s > 0:
             raise UsageError(f"{where}: ready_timeout_s={self.ready_timeout_s!r} is not allowed; more than 0 seconds")
+
+    def _check_ports_agree(self) -> None:
+        """Budgets and links speak of ports by name, so one name means one thing on every node."""
+        first: dict[str, tuple[str, Port]] = {}
+        for node in self.members:
+            for port in self.ports_of(node.name):
+                other, known = first.setdefault(port.name, (node.name, port))
+                for what in ("protocol", "classes", "background"):
+                    mine, theirs = getattr(port, what), getattr(known, what)
+                    if mine != theirs:
+                        both = f"{what}={theirs!r} on {other} and {what}={mine!r} on {node.name}"
+                        raise UsageError(
+                            f"System({self.name!r}): port {port.name!r} has {both}; make them equal, or give one another name"
+                        )
 
     @property
     def members(self) -> tuple[Node, ...]:
@@ -170,12 +186,44 @@ class System:
         """The nodes' names, in order."""
         return tuple(node.name for node in self.members)
 
-    def port(self, name: str) -> Port:
-        """The port of that name; UsageError when there is none."""
-        for port in self.ports:
+    def ports_of(self, node: str) -> tuple[Port, ...]:
+        """The ports of that node, in order."""
+        (own,) = (member.ports for member in self.members if member.name == node)
+        return tuple(self.ports if own is None else own)
+
+    def ready_of(self, node: str) -> Ready | None:
+        """When that node counts as started; None: as soon as it runs."""
+        (own,) = (member.ready for member in self.members if member.name == node)
+        return own or self.ready
+
+    @property
+    def all_ports(self) -> tuple[Port, ...]:
+        """Every port name once, in order of the nodes; `number` is that of the first node which has it."""
+        ports = [port for name in self.node_names for port in self.ports_of(name)]
+        return tuple({port.name: port for port in reversed(ports)}[name] for name in dict.fromkeys(p.name for p in ports))
+
+    def port(self, node: str, name: str) -> Port:
+        """The node's port of that name; UsageError when it has none."""
+        ports = self.ports_of(node)
+        for port in ports:
             if port.name == name:
                 return port
-        raise UsageError(f"System({self.name!r}) has no port {name!r}; it has: {', '.join(p.name for p in self.ports) or 'none'}")
+        raise UsageError(f"Node {node} has no port {name!r}; it has: {', '.join(p.name for p in ports) or 'none'}")
+
+
+def _port_records(ports: Sequence[Port], where: str) -> tuple[Port, ...]:
+    if isinstance(ports, str) or not all(isinstance(port, Port) for port in ports):
+        raise UsageError(f"{where}: ports={ports!r} is not allowed; a list of Port(…)")
+    names = [port.name for port in ports]
+    if len(set(names)) != len(names):
+        raise UsageError(f"{where}: two ports have one name: {', '.join(names)}")
+    return tuple(ports)
+
+
+def _check_ready(ready: object, where: str) -> None:
+    if ready is not None and not isinstance(ready, Ready):
+        allowed = "ready_port(…), ready_http(…), ready_log(…), ready_when(…)"
+        raise UsageError(f"{where}: ready={ready!r} is not allowed; {allowed}")
 
 
 def _node_records(nodes: Sequence[Node | str] | int) -> tuple[Node, ...]:

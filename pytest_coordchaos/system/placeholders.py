@@ -7,8 +7,8 @@
 | `{host:PORT}` `{port:PORT}` | the two halves of it                                                   |
 | `{address:PORT}`         | how the other nodes name this node (shared addresses: `n1:2380`)          |
 | `{peer:NODE:PORT}`       | the address of NODE as this node must dial it (its own: as `{address:PORT}`) |
-| `{peers:PORT:FORMAT}`    | all other nodes, each in FORMAT, joined                                   |
-| `{members:PORT:FORMAT}`  | all nodes, this one included, in the System's order                       |
+| `{peers:PORT:FORMAT}`    | all other nodes that have PORT, each in FORMAT, joined                    |
+| `{members:PORT:FORMAT}`  | all nodes that have PORT, this one included, in the System's order        |
 
 FORMAT may be left out with its colon. In it `%n` is the name, `%a` the address, `%h` its host, `%p` its port, `%%` a
 percent sign; all else is literal. What follows the last `|` is the separator (default a comma).
@@ -145,8 +145,10 @@ _WORDS: Mapping[str, Callable[..., str]] = {
 
 def _listed(view: NodeView, nodes: Sequence[str], rest: str) -> str:
     port, _, form = rest.partition(":")
+    _known(dict.fromkeys([*view.address, *(name for places in view.peers.values() for name in places)]), port, "port")
+    having = [node for node in nodes if port in _places(view, node)]
     form, bar, separator = form.rpartition("|") if "|" in form else (form, "", "")
-    return (separator if bar else ",").join(_formatted(form or "%a", node, _seen(view, node, port)) for node in nodes)
+    return (separator if bar else ",").join(_formatted(form or "%a", node, _seen(view, node, port)) for node in having)
 
 
 def _formatted(form: str, node: str, place: Place) -> str:
@@ -158,7 +160,11 @@ def _formatted(form: str, node: str, place: Place) -> str:
 
 def _seen(view: NodeView, node: str, port: str) -> Place:
     """Where this node dials that one; itself under the name the others use."""
-    return _known(view.address if node == view.name else view.peers[node], port, "port")
+    return _known(_places(view, node), port, "port")
+
+
+def _places(view: NodeView, node: str) -> Mapping[str, Place]:
+    return view.address if node == view.name else view.peers[node]
 
 
 def _known(mapping: Mapping[str, _T], key: str, what: str) -> _T:

@@ -13,7 +13,19 @@ from dataclasses import dataclass, field
 
 from pytest_coordchaos.errors import UsageError
 
-__all__ = ["NodeProbe", "Ready", "ready_http", "ready_log", "ready_port", "ready_when"]
+__all__ = ["NoSuchPort", "NodeProbe", "Ready", "ready_http", "ready_log", "ready_port", "ready_when"]
+
+
+class NoSuchPort(UsageError):
+    """A probe asked for a port that the node does not have; another node of the system may.
+
+    Args:
+        port: The port's name.
+    """
+
+    def __init__(self, message: str, port: str) -> None:
+        super().__init__(message)
+        self.port = port
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +47,7 @@ class NodeProbe:
     async def open(self, port: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect to the node's own port (not through a link)."""
         if port not in self.addresses:
-            raise UsageError(f"Node {self.name} has no port {port!r}; it has: {', '.join(self.addresses) or 'none'}")
+            raise NoSuchPort(f"Node {self.name} has no port {port!r}; it has: {', '.join(self.addresses) or 'none'}", port)
         host, number = self.addresses[port]
         local = (self.source_host, 0) if self.source_host else None
         return await asyncio.open_connection(host, number, local_addr=local)

@@ -11,7 +11,7 @@ from pytest_coordchaos.clock import Clock
 from pytest_coordchaos.errors import StartError, UsageError
 from pytest_coordchaos.system.readiness import NodeProbe, Ready
 
-__all__ = ["Lives", "log_tail", "wait_ready"]
+__all__ = ["Lives", "log_tail", "wait_each_ready", "wait_ready"]
 
 _FIRST_S, _LONGEST_S = 0.002, 0.05
 _CHECK_S = 1.0
@@ -47,7 +47,12 @@ async def wait_ready(ready: Ready, probes: Sequence[NodeProbe], lives: Lives, cl
     Raises:
         StartError: A node has exited, was not ready in time, or its check is broken. Carries the last log lines.
     """
-    waits = [_Wait(ready=ready, probe=probe, lives=lives, clock=clock, since_ns=clock.now_ns()) for probe in probes]
+    await wait_each_ready([(ready, probe) for probe in probes], lives, clock, timeout_s)
+
+
+async def wait_each_ready(wanted: Sequence[tuple[Ready, NodeProbe]], lives: Lives, clock: Clock, timeout_s: float) -> None:
+    """`wait_ready` where nodes have conditions of their own."""
+    waits = [_Wait(ready=ready, probe=probe, lives=lives, clock=clock, since_ns=clock.now_ns()) for ready, probe in wanted]
     tasks = [asyncio.ensure_future(wait.until(timeout_s)) for wait in waits]
     try:
         await asyncio.gather(*tasks)

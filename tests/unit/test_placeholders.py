@@ -46,6 +46,33 @@ def test_each_word_becomes_what_its_table_says(text: str, expected: str) -> None
     assert render(text, VIEW) == expected
 
 
+MIXED = NodeView(
+    name="web",
+    directory="/data/web",
+    bind={"http": ("127.0.0.1", 8000)},
+    address={"http": ("127.0.0.1", 8000)},
+    peers={"db": {"sql": ("127.0.0.1", 9000)}, "idle": {}, "web-2": {"http": ("127.0.0.1", 9001)}},
+    members=("db", "web", "idle", "web-2"),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{peers:http:%n}", "web-2"),
+        ("{members:http:%n}", "web,web-2"),
+        ("{peers:sql} {peer:db:sql}", "127.0.0.1:9000 127.0.0.1:9000"),
+    ],
+)
+def test_a_list_names_the_nodes_that_have_the_port(text: str, expected: str) -> None:
+    assert render(text, MIXED) == expected
+
+
+def test_a_port_that_no_node_has_is_refused_even_in_a_list() -> None:
+    with pytest.raises(UsageError, match="there is no port 'grpc'; allowed: http, sql"):
+        render("{peers:grpc}", MIXED)
+
+
 @pytest.mark.parametrize(
     "text",
     [
