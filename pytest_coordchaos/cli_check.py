@@ -38,16 +38,17 @@ exit codes:
 
 A manifest is tab separated with a header; the columns file, format, model and verdict (linearizable or
 not-linearizable) are found by name, the files lie beside it. Its models may be followed by words and by an
-initial value in parentheses: "cas-register(int, nil initial)", "kv get/put/append per key".
+initial value in parentheses: "cas-register(int, nil initial)", "register(0)", "kv get/put/append per key".
 In jepsen-edn and jepsen-json, as in Knossos, registers begin with 0 and a read of nil matches everything,
-unless the model says "nil initial".""",
+unless the model says "nil initial"; in edn-lines a key that nobody wrote holds the empty text.""",
 }
 
 _VERDICTS = {"linearizable": Status.HELD, "not-linearizable": Status.VIOLATED}
 _COLUMNS = ("file", "format", "model", "verdict")
 _MODEL = re.compile(r"\s*(?P<name>[A-Za-z-]+)(?P<words>[^()]*)(\((?P<inside>[^()]*)\))?\s*")
+_LITERAL = r"nil|none|null|empty|-?\d+"
 _INITIAL = re.compile(
-    r"(?P<value>nil|none|null|empty|-?\d+)\s+initial|initial\s*[:=]?\s*(?P<other>nil|none|null|empty|-?\d+)", re.I
+    rf"(?P<before>{_LITERAL})\s+initial|initial\s*[:=]?\s*(?P<after>{_LITERAL})|^\s*(?P<alone>{_LITERAL})\s*$", re.I
 )
 
 
@@ -115,15 +116,18 @@ def parse_model(text: str, format: str) -> dict[str, object]:
     if match is None or name not in MODELS:
         raise UsageError(f"model {text!r} is not known; allowed: {', '.join(MODELS)}, each with an initial value in parentheses")
     options: dict[str, object] = {"model": name}
-    initial = _INITIAL.search(match["inside"] or "")
+    initial = _INITIAL.search(match["inside"] or match["words"])
     if name == "mutex":
         return options
+    as_in_knossos = format in ("jepsen-edn", "jepsen-json") and name != "key-value"
     if initial:
-        options["initial"] = _value(initial["value"] or initial["other"])
-    elif format in ("jepsen-edn", "jepsen-json") and name != "key-value":
-        options |= {"initial": 0, "nil_reads_unknown": True}
-    elif name == "key-value" and "append" in match["words"]:
+        options["initial"] = _value(initial["before"] or initial["after"] or initial["alone"])
+    elif as_in_knossos:
+        options["initial"] = 0
+    elif name == "key-value" and ("append" in match["words"] or format == "edn-lines"):
         options["initial"] = ""
+    if as_in_knossos and options["initial"] is not None:
+        options["nil_reads_unknown"] = True
     return options
 
 

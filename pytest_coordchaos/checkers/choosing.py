@@ -50,6 +50,8 @@ def _arguments(name: str, history: History, options: Mapping[str, object]) -> di
         raise UsageError(f"linearizable: append={given['append']!r} belongs to the model key-value alone, not to {name}")
     if name == "key-value" and "append" not in given and _appends_to_lists(history):
         given["append"] = "list"
+    if name in ("register", "cas-register") and any(op.key is not None for op in history):
+        given["keyed"] = True
     return given
 
 

@@ -21,22 +21,24 @@ REGISTER_FS = _READS | _WRITES | {"cas", "delete", "append"}
 AccessOf = Callable[[Operation], Access]
 
 
-def register(initial: Any = None, *, nil_reads_unknown: bool = False) -> Model:
-    """A register with read and write (or get and put), one object for the whole history.
+def register(initial: Any = None, *, nil_reads_unknown: bool = False, keyed: bool = False) -> Model:
+    """A register with read and write (or get and put).
 
     Args:
         initial: Its first value.
         nil_reads_unknown: A read of None matches everything, as Knossos has it.
+        keyed: One register per key of the operations, instead of one for the whole history.
     """
-    return _model("register", initial, _access_of(_READS | _WRITES, "register", nil_reads_unknown))
+    return _model("register", initial, _access_of(_READS | _WRITES, "register", nil_reads_unknown), _key_of if keyed else None)
 
 
-def cas_register(initial: Any = None, *, nil_reads_unknown: bool = False) -> Model:
-    """A register with read, write and cas of `[expected, new]`.
+def cas_register(initial: Any = None, *, nil_reads_unknown: bool = False, keyed: bool = False) -> Model:
+    """A register with read, write and cas of `[expected, new]`; arguments as for `register`.
 
     A cas that ended ok with the result False is a completed mismatch: it saw another value.
     """
-    return _model("cas-register", initial, _access_of(_READS | _WRITES | {"cas"}, "cas-register", nil_reads_unknown))
+    access_of = _access_of(_READS | _WRITES | {"cas"}, "cas-register", nil_reads_unknown)
+    return _model("cas-register", initial, access_of, _key_of if keyed else None)
 
 
 def key_value(initial: Any = None, *, append: str = "text") -> Model:
@@ -49,7 +51,11 @@ def key_value(initial: Any = None, *, append: str = "text") -> Model:
     if append not in ("text", "list"):
         raise UsageError(f"key-value model: append={append!r} is not known; allowed: text, list")
     access_of = _access_of(REGISTER_FS, "key-value", False)
-    return _model("key-value", initial, access_of, lambda op: freeze(op.key), joined if append == "text" else _added)
+    return _model("key-value", initial, access_of, _key_of, joined if append == "text" else _added)
+
+
+def _key_of(op: Operation) -> Hashable:
+    return freeze(op.key)
 
 
 def joined(state: Any, piece: Any) -> State:

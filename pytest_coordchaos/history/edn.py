@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 __all__ = ["EdnError", "IndependentTuple", "hashable", "top_level"]
@@ -21,12 +22,14 @@ _TOKEN = re.compile(
       | (?P<string>"(?:[^"\\]|\\.)*")
       | (?P<discard>\#_)
       | (?P<meta>\^)
-      | (?P<tag>\#[A-Za-z][^\s,;()\[\]{}"]*)
+      | (?P<tag>\#(?=")|\#:?[A-Za-z:][^\s,;()\[\]{}"]*)
       | (?P<char>\\(?:newline|return|space|tab|u[0-9A-Fa-f]{4}|.))
       | (?P<atom>[^\s,;()\[\]{}"^\\]+)""",
     re.VERBOSE | re.DOTALL,
 )
 _INTEGER = re.compile(r"[+-]?\d+N?")
+_OTHER_BASE = re.compile(r"([+-]?)(?:0[xX]([0-9A-Fa-f]+)|(\d{1,2})[rR]([0-9A-Za-z]+))N?")
+_RATIO = re.compile(r"[+-]?\d+/\d*[1-9]\d*")
 _FLOAT = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?M?")
 _CLOSERS = {"[": "]", "(": ")", "{": "}", "#{": "}"}
 _WORDS = {"nil": None, "true": True, "false": False}
@@ -146,9 +149,25 @@ def _scalar(group: str, token: str, line: int) -> Any:
         return int(token.rstrip("N"))
     if _FLOAT.fullmatch(token):
         return float(token.rstrip("M"))
-    if token[0].isdigit() or token.startswith("##"):
-        raise EdnError(line, f"{token!r} is no number this reader knows")
+    if token.lstrip("+-")[:1].isdigit() or token.startswith("##"):
+        return _unusual_number(token, line)
     return token.removeprefix(":")
+
+
+def _unusual_number(token: str, line: int) -> Any:
+    """Numbers as Clojure prints them now and then: hexadecimal (addresses of objects), of any base, ratios, ##Inf."""
+    other = _OTHER_BASE.fullmatch(token)
+    if other:
+        sign, hexadecimal, base, digits = other.groups()
+        try:
+            return int(sign + (hexadecimal or digits), 16 if hexadecimal else int(base))
+        except ValueError:
+            raise EdnError(line, f"{token!r} is no number this reader knows") from None
+    if _RATIO.fullmatch(token):
+        return Fraction(token)
+    if token in ("##Inf", "##-Inf", "##NaN"):
+        return float(token[2:])
+    raise EdnError(line, f"{token!r} is no number this reader knows")
 
 
 def _unescaped(match: re.Match[str]) -> str:

@@ -49,14 +49,19 @@ def read_history(path: Path, format: str) -> History:
         raise UnreadableHistory(f"{path}: nested too deeply (read as {format})") from None
 
 
+def _text(data: bytes) -> str:
+    """UTF-8, with or without the mark that some editors put before it."""
+    return data.decode("utf-8-sig")
+
+
 def _jepsen_edn(data: bytes) -> History:
     """A vector of maps, or a map a line. Jepsen: `fail` did not happen, `info` stays open."""
-    return pair(_events_of_maps(top_level(data.decode())))
+    return pair(_events_of_maps(top_level(_text(data))))
 
 
 def _jepsen_json(data: bytes) -> History:
     """An array of objects, or an object a line."""
-    text = data.decode()
+    text = _text(data)
     if text.lstrip().startswith("["):
         try:
             elements = json.loads(text)
@@ -67,7 +72,7 @@ def _jepsen_json(data: bytes) -> History:
 
 
 def _json_lines(text: str) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):  # splitlines() would cut at U+2028, which JSON allows in texts
         if not line.strip():
             continue
         try:
@@ -80,11 +85,11 @@ def _events_of_maps(elements: Iterator[tuple[int, Any]]) -> Iterator[Event]:
     for line, element in elements:
         if not isinstance(element, Mapping):
             raise EventError(line, f"{element!r:.60} is not an operation; wanted: a map with process, type and f")
+        if element.get("process") in ("nemesis", ":nemesis"):
+            continue
         missing = [name for name in ("process", "type", "f") if element.get(name) is None]
         if missing:
             raise EventError(line, f"an operation without {' and '.join(missing)}")
-        if element["process"] == "nemesis":
-            continue
         yield _event(line, element)
 
 
@@ -115,7 +120,7 @@ def _jepsen_log_text(data: bytes) -> History:
     There a failed compare-and-set is a completed mismatch (a result of False), and a read that failed
     by timing out is unknown.
     """
-    events = [event for number, line in enumerate(data.decode().splitlines(), start=1) if (event := _log_event(number, line))]
+    events = [event for number, line in enumerate(_text(data).splitlines(), start=1) if (event := _log_event(number, line))]
     if not events:
         raise EventError(1, "no line reads `process :type :f value`")
     return pair(events)
@@ -127,10 +132,11 @@ def _log_event(number: int, line: str) -> Event | None:
         return None
     process, kind, f, text = match.groups()
     value = _log_value(number, text or "nil")
-    if kind == "fail" and f == "cas" and value != "timed-out":
-        kind, value = "ok", False
-    elif kind == "fail" and value == "timed-out":
+    timed_out = value == "timed-out" or (isinstance(value, list) and "timed-out" in value)
+    if kind == "fail" and timed_out:
         kind = "info"
+    elif kind == "fail" and f == "cas":
+        kind, value = "ok", False
     return Event(line=number, process=int(process), type=kind, f=f, value=value)
 
 

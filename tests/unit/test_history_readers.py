@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,13 @@ def forms(text: str) -> list[Any]:
         ("^{:line 3} sym", "sym"),
         ("; a comment\n7 ; another", 7),
         ("#jepsen.history.Op{:f :read}", {"f": "read"}),
+        ("#:jepsen{:a 1}", {"a": 1}),
+        ('#object[java.lang.Foo 0x1f "x"]', ["java.lang.Foo", 31, "x"]),
+        ("-0x1F", -31),
+        ("36rZZ", 1295),
+        ("1/2", Fraction(1, 2)),
+        ("##-Inf", float("-inf")),
+        ('#"a.b"', "a.b"),
     ],
 )
 def test_edn_values(text: str, value: Any) -> None:
@@ -79,6 +87,8 @@ def test_edn_lines_are_counted() -> None:
         ("\n{:a}", 2, "a map needs an even number of forms"),
         ('\n"abc', 2, "unreadable text at"),
         ("\n\n12x", 3, "'12x' is no number"),
+        ("2r9", 1, "'2r9' is no number"),
+        ("1/0", 1, "'1/0' is no number"),
     ],
 )
 def test_edn_errors_name_their_line(text: str, line: int, what: str) -> None:
@@ -101,6 +111,20 @@ def test_jepsen_events_become_operations(read: Any) -> None:
     write, seen = history
     assert (write.f, write.value, write.result, write.invoke_ns, write.return_ns) == ("write", 1, None, 5, 9)
     assert (seen.f, seen.value, seen.result, seen.invoke_ns, seen.return_ns) == ("read", None, 1, 7, 11)
+
+
+def test_what_the_nemesis_did_is_left_out_however_it_is_written(read: Any) -> None:
+    """Also without `:f`, and in JSON with the colon of a keyword."""
+    assert len(read(f"[{{:process :nemesis, :type :info, :value nil}} {INVOKE}]")) == 1
+    events = [f'{{"process": {process}, "type": "info", "f": "start"}}' for process in ('"nemesis"', '":nemesis"')]
+    assert len(read("\n".join(events), "jepsen-json")) == 0
+
+
+def test_files_of_other_editors_and_unusual_text(read: Any) -> None:
+    """A byte order mark before the text, carriage returns, and a line separator inside a JSON text."""
+    assert len(read(f"\ufeff[{INVOKE}]\r\n")) == 1
+    (op,) = read('\ufeff{"process": 0, "type": "invoke", "f": "write", "value": "a\u2028b"}\r\n', "jepsen-json")
+    assert op.value == "a\u2028b"
 
 
 def test_info_stays_open_though_its_process_goes_on(read: Any) -> None:
@@ -160,6 +184,8 @@ INFO  jepsen.util - 3\t:ok\t:read\tnil
     assert lost.outcome is Outcome.INFO
     assert (write.outcome, write.value) == (Outcome.INFO, 3)
     assert (seen.outcome, seen.result) == (Outcome.OK, None)
+    (slow,) = read("INFO  jepsen.util - 0\t:invoke\t:cas\t[1 2]\n0\t:fail\t:cas\t[1 2]\t:timed-out\n", "jepsen-log-text")
+    assert slow.outcome is Outcome.INFO, "whoever timed out knows nothing"
 
 
 @pytest.mark.parametrize("format", FORMATS)

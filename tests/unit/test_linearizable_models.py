@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from pytest_coordchaos.checkers.choosing import model_of
 from pytest_coordchaos.checkers.linearizable import Budget, examine
 from pytest_coordchaos.checkers.locks_and_transactions import multi_register, mutex
 from pytest_coordchaos.checkers.models import Model
 from pytest_coordchaos.checkers.registers import cas_register, key_value, register
 from pytest_coordchaos.errors import UsageError
-from pytest_coordchaos.history.model import Operation, Outcome
+from pytest_coordchaos.history.model import History, Operation, Outcome
 from pytest_coordchaos.verdicts import Status
 from tests.unit.histories import op
 
@@ -148,3 +149,14 @@ def test_operations_a_model_does_not_know_are_named(model: Model, wrong: Operati
     """One sentence: which operation, what was wrong, what is allowed."""
     with pytest.raises(UsageError, match=sentence):
         held(model, wrong)
+
+
+@pytest.mark.parametrize("name", ["register", "cas-register"])
+def test_registers_with_keys_are_registers_of_their_own(name: str) -> None:
+    """What is read at one key says nothing of another, whichever model the user named."""
+    apart = History.of([op(1, "write", 0, 1, value=1, key="x"), op(2, "read", 2, 3, result=0, key="y")])
+    model = model_of(apart, {"model": name, "initial": 0})
+    assert model is not None
+    assert examine(apart, model, Budget()).status is Status.HELD
+    together = History.of([op(1, "write", 0, 1, value=1, key="x"), op(2, "read", 2, 3, result=0, key="x")])
+    assert examine(together, model, Budget()).status is Status.VIOLATED
