@@ -19,6 +19,9 @@ class LinkMode(StrEnum):
     PASS = "pass"
     DROP = "drop"
     REFUSE = "refuse"
+    BEHIND = "behind"
+    """For a relay in front of something that discards the bytes: they are handed on to it, the end of the
+    stream is not, and nobody new is dialled. No fault resolves to it."""
 
 
 @dataclass(frozen=True, slots=True)

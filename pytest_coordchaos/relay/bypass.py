@@ -2,7 +2,8 @@
 
 The relay dials nodes from local addresses of its own. Any other connection to a node's real
 address is a bypass, and a partition that somebody walks around proves nothing. A node that talks
-to itself (same process group) crosses no link and is none.
+to itself (same process group) crosses no link and is none. Where Toxiproxy stands between relay and
+node, its process's connections are none either; whose those were that are over, nobody can tell.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from time import monotonic_ns
 
 from pytest_coordchaos.cost.ledger import LinkId
-from pytest_coordchaos.relay.sockets_table import Owner, TcpSocket, owners_of, parse_table, read_tables
+from pytest_coordchaos.relay.sockets_table import ANY, Owner, TcpSocket, owners_of, parse_table, read_tables
 from pytest_coordchaos.relay.wire import Address, LinkSpec
 
 __all__ = ["NOT_AVAILABLE", "BypassWatch"]
@@ -23,7 +24,6 @@ POLL_S = 0.25
 
 _LISTEN, _TIME_WAIT = 0x0A, 0x06
 _NO_DATA = frozenset({0x02, 0x03, 0x07, 0x0C, _LISTEN})  # SYN_SENT, SYN_RECV, CLOSE, NEW_SYN_RECV
-_ANY_HOSTS = frozenset({"0.0.0.0", "::"})
 _GAP_NS = 2_000_000_000  # unseen for longer: the same addresses are another connection
 _MAX_SIGHTINGS = 1000
 
@@ -43,6 +43,7 @@ class _Suspect:
     foreign: Address
     inode: int  # of the foreign end; 0: not known
     closed: bool
+    orphan: bool = False  # the foreign end is here, and no process has it open any more
 
 
 class BypassWatch:
@@ -56,6 +57,8 @@ class BypassWatch:
         self.available = True
         self._nodes: dict[Address, LinkId] = {}
         self._sources: dict[Address, set[str]] = {}
+        self._diallers: dict[Address, int] = {}  # nodes behind Toxiproxy -> its pid, 0: not known
+        self._unsure: set[tuple[Address, Address]] = set()  # whose owner could not be found, once
         self._sightings: dict[tuple[Address, Address], list[_Sighting]] = {}
         self._count = 0
         self._ignored: set[tuple[Address, Address]] = set()  # a node's talk with itself, and what was over before we watched
@@ -65,8 +68,11 @@ class BypassWatch:
     async def add(self, specs: Iterable[LinkSpec]) -> None:
         """Watch the nodes these links lead to. What is over by now (another cluster's, on the same port) is nobody's."""
         for spec in specs:
-            self._nodes.setdefault(spec.upstream, spec.link)
-            self._sources.setdefault(spec.upstream, set()).add(spec.upstream_source)
+            node = spec.node or spec.upstream
+            self._nodes.setdefault(node, spec.link)
+            self._sources.setdefault(node, set()).add(spec.upstream_source)
+            if spec.node is not None:
+                self._diallers[node] = spec.dialler_pid
         await self.look()
 
     async def look(self) -> None:
@@ -96,6 +102,8 @@ class BypassWatch:
         nodes = dict(self._nodes)
         table = parse_table(text, {port for _, port in nodes})
         suspects = {(s.node, s.foreign): s for s in self._suspects(table, nodes)}
+        self._ignored |= {key for key, s in suspects.items() if s.node in self._diallers and (s.closed or s.orphan)}
+        self._unsure &= suspects.keys()
         self._ignored &= suspects.keys()
         self._ignored |= {key for key, s in suspects.items() if s.closed and s.node not in self._looked_at}
         self._looked_at |= nodes.keys()
@@ -105,7 +113,7 @@ class BypassWatch:
 
     def _suspects(self, table: list[TcpSocket], nodes: dict[Address, LinkId]) -> list[_Suspect]:
         """Those ends of connections that reach a node from elsewhere than the relay; the dialler's ends last."""
-        by_port = {sock.local[1] for sock in table if sock.state == _LISTEN and sock.local[0] in _ANY_HOSTS}
+        by_port = {sock.local[1] for sock in table if sock.state == _LISTEN and sock.local[0] in ANY}
         anywhere = {node[1]: node for node in nodes if node[1] in by_port}
         accepted, dialled = [], []
         for sock in table:
@@ -116,7 +124,7 @@ class BypassWatch:
             if node is not None and sock.remote[0] not in self._sources[node]:
                 accepted.append(_Suspect(node, sock.remote, 0, closed))
             if sock.remote in nodes and sock.local[0] not in self._sources[sock.remote]:
-                dialled.append(_Suspect(sock.remote, sock.local, sock.inode, closed))
+                dialled.append(_Suspect(sock.remote, sock.local, sock.inode, closed, orphan=not sock.inode))
         return accepted + dialled
 
     def _extend(self, key: tuple[Address, Address], suspect: _Suspect, now: int) -> bool:
@@ -133,17 +141,31 @@ class BypassWatch:
 
     def _judge(self, fresh: dict[tuple[Address, Address], _Suspect], table: list[TcpSocket], now: int) -> None:
         listeners = {sock.local: sock.inode for sock in table if sock.state == _LISTEN}
-        any_listeners = {sock.local[1]: sock.inode for sock in table if sock.state == _LISTEN and sock.local[0] in _ANY_HOSTS}
+        any_listeners = {sock.local[1]: sock.inode for sock in table if sock.state == _LISTEN and sock.local[0] in ANY}
         servers = {node: listeners.get(node) or any_listeners.get(node[1], 0) for node, _ in fresh}
-        owners = owners_of({s.inode for s in fresh.values()} | set(servers.values()))
+        owners = owners_of({s.inode for s in fresh.values()} | set(servers.values()), set(self._diallers.values()) - {0})
         for key, suspect in fresh.items():
             dialler, server = owners.get(suspect.inode), owners.get(servers[suspect.node])
+            if suspect.node in self._diallers and self._second_hop(key, dialler):
+                continue
             if dialler is not None and server is not None and dialler.group == server.group:
                 self._ignored.add(key)
             elif self._count < _MAX_SIGHTINGS:
                 self._count += 1
                 words = self._words(suspect, dialler, now)
                 self._sightings.setdefault(key, []).append(_Sighting(now, now, words))
+
+    def _second_hop(self, key: tuple[Address, Address], dialler: Owner | None) -> bool:
+        """Whether this is Toxiproxy's connection, or may be: one that ended while we looked is looked at again."""
+        pid = self._diallers[key[0]]
+        if dialler is None and pid:
+            known = key in self._unsure
+            self._unsure.add(key)
+            return not known
+        if dialler is None or dialler.pid == pid:
+            self._ignored.add(key)
+            return True
+        return False
 
     def _words(self, suspect: _Suspect, dialler: Owner | None, now: int) -> str:
         link = self._nodes[suspect.node]

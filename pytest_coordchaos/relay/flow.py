@@ -8,6 +8,8 @@ A flow is the asyncio protocol of the transport it *reads from*; it writes to it
   order, pipelined. A change of the delay holds for what waits as well, by its own receive time.
 - Drop: everything is discarded, the end of the stream and resets too. What waited in the queue was
   in flight, and is lost. What the receiver's socket had taken before is past the cut.
+- Behind: bytes are passed on to what discards them (Toxiproxy); the end of the stream and resets are
+  lost here, because that would pass them on.
 
 A flow that lost anything is `lossy`; its connection is reset when the cut is lifted.
 """
@@ -40,6 +42,7 @@ _WRITE_BUFFER = 64 * 1024
 
 _EOF = b"EOF"  # marks in the queue, told from data by identity
 _RESET = b"RESET"
+_PASSING = (LinkMode.PASS, LinkMode.BEHIND)
 
 
 class Flow(asyncio.Protocol):
@@ -138,7 +141,7 @@ class Flow(asyncio.Protocol):
         """Put a state in force for what waits and what comes."""
         self.mode = state.mode
         self.delay_ns = round(state.delay_ms * 1e6)
-        if self.mode is LinkMode.PASS:
+        if self.mode in _PASSING:
             self._pump()
         else:
             self._discard_queue()
@@ -196,7 +199,8 @@ class Flow(asyncio.Protocol):
     def _data_indirect(self, data: bytes, now: int) -> None:
         self._store.settle()
         first, count = self.count(data, now, 0)
-        if self.mode is not LinkMode.PASS or (self.sink is None and not self.conn.dialling):
+        self.lossy |= self.mode is LinkMode.BEHIND
+        if self.mode not in _PASSING or (self.sink is None and not self.conn.dialling):
             self.lossy = True
             self.conn.discarded(self, len(data))
             return
@@ -275,7 +279,7 @@ class Flow(asyncio.Protocol):
             self.tally.saturated += self.delay_ns > 0
         elif self._choked and self._queued <= limit // 2:
             self._choked = False
-        passing = self.mode is LinkMode.PASS and self.sink is not None
+        passing = self.mode in _PASSING and self.sink is not None
         hold = self._choked or (passing and self._sink_full and not self.delay_ns)
         source = self.source
         if hold is self._held or source is None or self.source_ended:

@@ -10,12 +10,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Owner", "TcpSocket", "owners_of", "parse_table", "read_tables"]
+__all__ = ["ANY", "Owner", "TcpSocket", "listener_pid", "owners_of", "parse_table", "read_tables"]
 
 _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _line = re.compile(
     rb"^ *\d+: ([0-9A-F]+):([0-9A-F]{4}) ([0-9A-F]+):([0-9A-F]{4}) ([0-9A-F]{2}) \S+ \S+ \S+ +\d+ +\d+ (\d+)", re.MULTILINE
 )
+ANY = ("0.0.0.0", "::")
+"""Hosts that mean every address of the machine."""
+
+_LISTEN = 0x0A
 _MAPPED = b"0000000000000000FFFF0000"  # an IPv4 address inside an IPv6 one
 
 
@@ -57,11 +61,27 @@ def parse_table(text: bytes, ports: Iterable[int]) -> list[TcpSocket]:
     ]
 
 
-def owners_of(inodes: set[int]) -> dict[int, Owner]:
-    """The owners of sockets by inode, as far as this user may know them."""
+def listener_pid(address: tuple[str, int]) -> int:
+    """The process that listens there on this machine; 0 where that cannot be known."""
+    try:
+        table = parse_table(read_tables(), [address[1]])
+    except OSError:
+        return 0
+    places = [address, *((host, address[1]) for host in ANY)]
+    inodes = {sock.inode for sock in table if sock.state == _LISTEN and sock.local in places}
+    return min((owner.pid for owner in owners_of(inodes).values()), default=0)
+
+
+def owners_of(inodes: set[int], likely: Iterable[int] = ()) -> dict[int, Owner]:
+    """The owners of sockets by inode, as far as this user may know them.
+
+    Args:
+        inodes: Of the sockets.
+        likely: Processes to look at first.
+    """
     wanted = {f"socket:[{inode}]": inode for inode in inodes if inode}
     found: dict[int, Owner] = {}
-    for entry in os.listdir("/proc"):
+    for entry in (*map(str, likely), *os.listdir("/proc")):
         if len(found) == len(wanted):
             break
         if entry.isdecimal():

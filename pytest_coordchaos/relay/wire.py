@@ -52,6 +52,8 @@ class LinkSpec:
             so that anything else that reaches the node's port is a bypass.
         protocol: How its bytes are cut into messages.
         classes: For `frames`: class number -> name.
+        node: The node's own address where `upstream` is something in front of it (Toxiproxy); None: `upstream` is the node's.
+        dialler_pid: The process that dials the node then; 0: not known.
     """
 
     link: LinkId
@@ -60,6 +62,8 @@ class LinkSpec:
     upstream_source: str
     protocol: str = "bytes"
     classes: Mapping[int, str] = field(default_factory=dict)
+    node: Address | None = None
+    dialler_pid: int = 0
 
     def to_json(self) -> Json:
         """As a JSON object."""
@@ -70,6 +74,8 @@ class LinkSpec:
             "upstream_source": self.upstream_source,
             "protocol": self.protocol,
             "classes": {str(number): name for number, name in self.classes.items()},
+            "node": None if self.node is None else list(self.node),
+            "dialler_pid": self.dialler_pid,
         }
 
     @classmethod
@@ -96,6 +102,8 @@ class LinkSpec:
             upstream_source=source,
             protocol=str(protocol),
             classes=_classes(item.get("classes", {}), f"{where}.classes"),
+            node=None if item.get("node") is None else _address(item.get("node"), f"{where}.node", lowest_port=1),
+            dialler_pid=int(_number(item.get("dialler_pid", 0), f"{where}.dialler_pid")),
         )
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -122,6 +123,56 @@ async def test_where_the_table_cannot_be_read_the_ledger_says_so(monkeypatch: py
     await relay.close()
 
     assert part.note == NOT_AVAILABLE
+
+
+FORWARD = NODE.replace("socket,sys", "socket,sys,threading") + (
+    "def pump(a, b):\n"
+    "    while data := a.recv(9): b.sendall(data)\n"
+    "    b.close()\n"
+    "def serve():\n"
+    "    while True:\n"
+    "        a, _ = s.accept(); b = socket.create_connection(('127.0.0.1', {port}))\n"
+    "        threading.Thread(target=pump, args=(a, b), daemon=True).start()\n"
+    "threading.Thread(target=serve, daemon=True).start()\n"
+    "sys.stdin.read()"
+)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["its pid is known", "its pid is not known"])
+async def test_what_stands_before_the_node_may_dial_it_and_others_may_not(known: bool) -> None:
+    """A second hop is told from a walker by its process; without its pid, what we can see is not it."""
+    with socket.create_server(("127.0.0.1", 0)) as node, program(FORWARD.format(port=node.getsockname()[1])) as (pid, lines):
+        hop = ("127.0.0.1", int(lines.readline()))
+        relay = Relay(seed="1", max_messages=1000)
+        link = replace(spec(link_name(), hop), node=node.getsockname(), dialler_pid=pid if known else 0)
+        await relay.add_links([link])
+        with socket.create_connection(hop) as through:
+            through.sendall(b"x")
+            dialled, _ = await asyncio.to_thread(node.accept)
+            with program(WALKER.format(port=node.getsockname()[1])) as (walker, lines), dialled:
+                await asyncio.to_thread(lines.readline)
+                mark = await relay.mark()
+                bypasses = relay.ledger((0, 0), (mark.row, mark.time_ns)).bypasses
+        await relay.close()
+
+    accused = {one for one in (pid, walker) for words in bypasses if f"(pid {one}, " in words}
+    assert accused == ({walker} if known else {walker, pid})
+
+
+async def test_a_connection_of_the_second_hop_that_is_over_is_not_held_against_anybody() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as node:
+        relay = Relay(seed="1", max_messages=1000)
+        await relay.add_links([replace(spec(link_name(), ("127.0.0.1", 1)), node=node.getsockname(), dialler_pid=1)])
+        with socket.create_connection(node.getsockname()) as over:
+            accepted, _ = node.accept()
+            over.shutdown(socket.SHUT_WR)
+            assert accepted.recv(1) == b""
+            accepted.close()
+        mark = await relay.mark()
+        bypasses = relay.ledger((0, 0), (mark.row, mark.time_ns)).bypasses
+        await relay.close()
+
+    assert bypasses == []
 
 
 def test_a_mapped_address_is_the_ipv4_address_it_stands_for() -> None:

@@ -244,3 +244,35 @@ async def test_a_state_holds_for_connections_made_before_and_after(relay: RelayP
 
         await until(received, "8 bytes received from the node")
         assert (await rig.control.live())[rig.link].delivered_bytes == 2
+
+
+BEHIND = DirectionState(LinkMode.BEHIND)
+
+
+async def test_before_what_discards_the_bytes_they_pass_but_no_end_does(relay: RelayProcess) -> None:
+    """In front of a Toxiproxy that cuts: it must see the bytes, and would pass on the end of the stream."""
+    async with rigged(relay) as rig:
+        client, node = await rig.pair()
+        await rig.apply(up=BEHIND, down=BEHIND)
+        client[1].write(b"seen")
+        assert await read_exactly(node[0], 4) == b"seen"
+        client[1].write_eof()
+        node[1].write(b"unaware")
+        assert await read_exactly(client[0], 7) == b"unaware"
+        assert nothing_came(node[0])
+        await rig.apply()
+
+        assert await end_of(client[0]) is ConnectionResetError
+        assert await end_of(node[0]) is ConnectionResetError
+
+
+async def test_before_what_discards_the_bytes_nobody_new_is_dialled(relay: RelayProcess) -> None:
+    async with rigged(relay) as rig:
+        await rig.apply(up=BEHIND)
+        client = await rig.dial()
+        client[1].write(b"hello")
+        await _offered(rig, 5)
+        assert rig.accepted.empty()
+        await rig.apply()
+
+        assert await end_of(client[0]) is ConnectionResetError
