@@ -67,7 +67,7 @@ class BypassWatch:
 
     async def add(self, specs: Iterable[LinkSpec]) -> None:
         """Watch the nodes these links lead to. What is over by now (another cluster's, on the same port) is nobody's."""
-        for spec in specs:
+        for spec in (spec for spec in specs if not spec.dial_door):  # other namespaces have tables of their own
             node = spec.node or spec.upstream
             self._nodes.setdefault(node, spec.link)
             self._sources.setdefault(node, set()).add(spec.upstream_source)

@@ -16,14 +16,13 @@ from pytest_coordchaos.relay.flow import Flow
 from pytest_coordchaos.relay.framing import framer_pair
 from pytest_coordchaos.relay.store import Tally
 from pytest_coordchaos.relay.transports import reset
+from pytest_coordchaos.runtimes.doors import dial_through
 
 if TYPE_CHECKING:
     from pytest_coordchaos.relay.link import Link
     from pytest_coordchaos.relay.probe import Probe
 
 __all__ = ["Connection"]
-
-_BIND_ADDRESS_NO_PORT = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24)
 
 
 class Connection:
@@ -164,19 +163,8 @@ class Connection:
     async def _node_socket(self) -> socket.socket:
         spec = self.link.spec
         family = socket.AF_INET6 if ":" in spec.upstream[0] else socket.AF_INET
-        self._dial_socket = sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.setblocking(False)
-            if family == socket.AF_INET:
-                sock.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
-            sock.bind((spec.upstream_source, 0))
-            await self.loop.sock_connect(sock, spec.upstream)
-            if sock.getsockname() == sock.getpeername():
-                raise ConnectionRefusedError("connected to itself: nobody listens there")
-        except BaseException:
-            sock.close()
-            raise
-        return sock
+        self._dial_socket = sock = await self.link.doors.fresh(spec.dial_door, family)
+        return await dial_through(sock, spec.upstream_source, spec.upstream)
 
 
 def _is_connected(sock: socket.socket | None) -> bool:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from pytest_coordchaos.faults.model import PASS, DirectionState, LinkMode
 from pytest_coordchaos.relay.connection import Connection
-from pytest_coordchaos.relay.flow import Flow
-from pytest_coordchaos.relay.ports import HeldPort
+from pytest_coordchaos.relay.listening import Listening
 from pytest_coordchaos.relay.probe import Asked, Probe
 from pytest_coordchaos.relay.store import Store, Tally
 from pytest_coordchaos.relay.transports import reset
 from pytest_coordchaos.relay.wire import LinkSpec
+from pytest_coordchaos.runtimes.doors import Doors
 
 __all__ = ["Link"]
-
-_BACKLOG = 1024
 
 
 class Link:
@@ -24,7 +21,8 @@ class Link:
 
     Args:
         spec: What it joins.
-        port: The held port it listens on.
+        listening: Where it accepts; others may accept there too.
+        doors: Where sockets of other network namespaces come from.
         store: Where its messages are kept.
         ways: Numbers of its upstream and downstream way.
 
@@ -34,22 +32,22 @@ class Link:
         version: Grows with every change of state.
     """
 
-    def __init__(self, spec: LinkSpec, port: HeldPort, store: Store, ways: tuple[int, int]) -> None:
+    def __init__(self, spec: LinkSpec, listening: Listening, doors: Doors, store: Store, ways: tuple[int, int]) -> None:
         self.spec = spec
+        self.listening = listening
+        self.doors = doors
         self.store = store
         self.loop = asyncio.get_running_loop()
         self.up_tally, self.down_tally = Tally(ways[0]), Tally(ways[1])
         self.up_state = self.down_state = PASS
         self.connections: set[Connection] = set()
         self.version = 0
-        self._port = port
-        self._server: asyncio.Server | None = None
-        self._probes: dict[tuple[str, int], Probe] = {}
+        listening.join(self)
 
     @property
     def address(self) -> tuple[str, int]:
         """Where it listens, or would if it did not refuse."""
-        return self._port.address
+        return self.listening.address
 
     @property
     def refusing(self) -> bool:
@@ -62,9 +60,8 @@ class Link:
         return sum(conn.probe is None for conn in self.connections)
 
     async def open(self) -> None:
-        """Listen. OSError: the port was taken by force."""
-        factory: Callable[[], Flow] = self._accept
-        self._server = await self.loop.create_server(factory, sock=self._port.listener(), backlog=_BACKLOG)
+        """Listen. OSError: the port was taken by force, or the door is gone."""
+        await self.listening.update()
 
     async def set_states(self, up: DirectionState, down: DirectionState) -> Asked:
         """Put states in force on the listener and on every open connection. Waits for no connection."""
@@ -72,13 +69,11 @@ class Link:
         self.up_state, self.down_state = up, down
         asked = Asked(up=up, down=down, version=self.version)
         if self.refusing:
-            self._stop_listening()
             self.reset_connections()
-            return asked
-        for conn in list(self.connections):
-            conn.set_states(up, down)
-        if self._server is None:
-            await self.open()
+        else:
+            for conn in list(self.connections):
+                conn.set_states(up, down)
+        await self.listening.update()
         return asked
 
     def reset_connections(self) -> None:
@@ -93,24 +88,16 @@ class Link:
             reset(end)
         return len(ends)
 
-    def close(self) -> None:
-        """End it: no listener, no connection, the port given back."""
-        self._stop_listening()
+    def close(self) -> bool:
+        """End it: no connection, nothing accepted; True when nobody accepts there any more and the port was given back."""
+        given_back = self.listening.leave(self)
         self.reset_connections()
-        self._port.close()
+        return given_back
 
     def expect(self, probe: Probe, address: tuple[str, int]) -> None:
         """The connection that comes from this address is the probe's."""
-        self._probes[address] = probe
+        self.listening.expect(address, self, probe)
 
     def probe_from(self, address: tuple[str, int]) -> Probe | None:
         """The probe whose connection this is; None for everybody else's."""
-        return self._probes.pop((address[0], address[1]), None) if self._probes and address else None
-
-    def _accept(self) -> Flow:
-        return Connection(self).up
-
-    def _stop_listening(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        return self.listening.forget(address)

@@ -22,30 +22,36 @@ class HeldPort:
     moment in which our own listener is bound beside it does it allow that.
 
     Args:
-        host: A numeric loopback address.
+        host: A numeric address.
         port: The port; 0 is not chosen from below the ephemeral range (see `PortChooser`).
+        sock: What to bind: a fresh socket of another network namespace (the caller closes it when this fails); None: one of
+            this process's own.
 
     Raises:
         OSError: It is taken.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, sock: socket.socket | None = None) -> None:
         self._family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._holder = socket.socket(self._family, socket.SOCK_STREAM)
+        self._holder = sock or socket.socket(self._family, socket.SOCK_STREAM)
         try:
             self._holder.bind((host, port))
         except OSError:
-            self._holder.close()
+            if sock is None:
+                self._holder.close()
             raise
         self.address: tuple[str, int] = self._holder.getsockname()[:2]
 
-    def listener(self) -> socket.socket:
+    def listener(self, sock: socket.socket | None = None) -> socket.socket:
         """A socket on the address that can be made to listen (once at a time).
+
+        Args:
+            sock: A fresh socket of the holder's network namespace; None: one of this process's own.
 
         Raises:
             OSError: Somebody took the port by force.
         """
-        sock = socket.socket(self._family, socket.SOCK_STREAM)
+        sock = sock or socket.socket(self._family, socket.SOCK_STREAM)
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -76,8 +82,11 @@ class PortChooser:
         self._ports = range(_LOWEST, low) if low > _LOWEST + 1000 else range(high + 1, 65536)
         self._next = random.Random(seed).randrange(max(1, len(self._ports)))
 
-    def hold(self, host: str) -> HeldPort:
+    def hold(self, host: str, sock: socket.socket | None = None) -> HeldPort:
         """Take a free port of that host.
+
+        Args:
+            sock: As for `HeldPort`.
 
         Raises:
             OSError: None is free.
@@ -86,11 +95,11 @@ class PortChooser:
             port = self._ports[self._next]
             self._next = (self._next + 1) % len(self._ports)
             try:
-                return HeldPort(host, port)
+                return HeldPort(host, port, sock)
             except OSError as error:
                 if error.errno not in _TAKEN:
                     raise
-        return HeldPort(host, 0)  # nothing outside the ephemeral range: better held there than not at all
+        return HeldPort(host, 0, sock)  # nothing outside the ephemeral range: better held there than not at all
 
 
 def _ephemeral_range() -> tuple[int, int]:

@@ -129,7 +129,12 @@ class Probe:
 async def probe_link(link: Link, far_end: FarEnd, asked: Asked) -> list[ProbeResult]:
     """Probe both directions of a link for the states asked for; never raises, never waits for a node."""
     started = monotonic_ns()
-    seen = await (_try_refused(link) if link.refusing else _try_both(link, far_end))
+    try:
+        near = await _near_socket(link)
+    except OSError as error:  # the door it stands behind is gone
+        seen = [(False, f"no probe could be made: {error}")] * 2
+    else:
+        seen = await _try(link, far_end, near)
     took_ms = (monotonic_ns() - started) / 1e6
     if link.version != asked.version:
         seen = [(False, f"{text} (the state was changed again meanwhile)") for _, text in seen]
@@ -143,27 +148,37 @@ async def probe_link(link: Link, far_end: FarEnd, asked: Asked) -> list[ProbeRes
 _Seen = tuple[bool, str]
 
 
-async def _try_refused(link: Link) -> list[_Seen]:
-    near = _near_socket(link)
-    try:
-        async with asyncio.timeout(_DEADLINE_S):
-            await link.loop.sock_connect(near, link.address)
-        seen = (False, "a connection was accepted")
-    except ConnectionRefusedError:
-        seen = (True, "a connection was refused")
-    except (OSError, TimeoutError) as error:
-        seen = (False, f"a connection was not refused but failed: {error or 'no answer'}")
-    finally:
-        near.close()
-    return [seen, seen]
-
-
-async def _try_both(link: Link, far_end: FarEnd) -> list[_Seen]:
-    probe, near = Probe(far_end), _near_socket(link)
+async def _try(link: Link, far_end: FarEnd, near: socket.socket) -> list[_Seen]:
+    probe = Probe(far_end)
     link.expect(probe, near.getsockname()[:2])
     try:
+        return [await _try_refused(link, near)] * 2 if link.refusing else await _try_both(link, far_end, probe, near)
+    finally:
+        link.probe_from(near.getsockname()[:2])
+        probe.close()
+        near.close()
+
+
+async def _try_refused(link: Link, near: socket.socket) -> _Seen:
+    try:
+        async with asyncio.timeout(_DEADLINE_S):
+            await link.loop.sock_connect(near, _place(link))
+            if not link.listening.shared:
+                return False, "a connection was accepted"
+            answer = await link.loop.sock_recv(near, 1)
+    except ConnectionRefusedError:
+        return True, "a connection was refused"
+    except ConnectionResetError:
+        return link.listening.shared, "a connection was reset at once"
+    except (OSError, TimeoutError) as error:
+        return False, f"a connection was not refused but failed: {error or 'no answer'}"
+    return False, "a connection was accepted" + ("" if answer else ", and ended")
+
+
+async def _try_both(link: Link, far_end: FarEnd, probe: Probe, near: socket.socket) -> list[_Seen]:
+    try:
         async with far_end.turn, asyncio.timeout(_DEADLINE_S):
-            await link.loop.sock_connect(near, link.address)
+            await link.loop.sock_connect(near, _place(link))
             far = await asyncio.shield(probe.far)
         both = await asyncio.gather(
             _try_direction(probe, link.up_state, near, far, upstream=True),
@@ -173,10 +188,6 @@ async def _try_both(link: Link, far_end: FarEnd) -> list[_Seen]:
     except (OSError, TimeoutError) as error:
         text = f"no probe connection could be made: {error or 'no answer'}"
         return [(False, text), (False, text)]
-    finally:
-        link.probe_from(near.getsockname()[:2])
-        probe.close()
-        near.close()
 
 
 async def _try_direction(
@@ -227,9 +238,17 @@ async def _try_pass(sender: socket.socket, receiver: socket.socket, delay_ms: fl
     return (monotonic_ns() - started) / 1e6
 
 
-def _near_socket(link: Link) -> socket.socket:
-    family, host = (socket.AF_INET6, "::1") if ":" in link.address[0] else (socket.AF_INET, "127.0.0.1")
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setblocking(False)
+async def _near_socket(link: Link) -> socket.socket:
+    """A socket at a dialler's place: of the namespace in which the link listens."""
+    host = _place(link)[0]
+    sock = await link.doors.fresh(link.spec.listen_door, socket.AF_INET6 if ":" in host else socket.AF_INET)
+    if not link.spec.listen_door:
+        host = "::1" if ":" in host else "127.0.0.1"
     sock.bind((host, 0))
     return sock
+
+
+def _place(link: Link) -> tuple[str, int]:
+    """Where the link can be dialled, also where it listens on every address."""
+    host, port = link.address
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic_ns
@@ -11,10 +12,12 @@ from pytest_coordchaos.cost.ledger import LinkId
 from pytest_coordchaos.faults.model import DirectionState
 from pytest_coordchaos.relay.bypass import NOT_AVAILABLE, BypassWatch
 from pytest_coordchaos.relay.link import Link
+from pytest_coordchaos.relay.listening import Listening
 from pytest_coordchaos.relay.ports import HeldPort, PortChooser
 from pytest_coordchaos.relay.probe import FarEnd, probe_link
 from pytest_coordchaos.relay.store import Store, Window
 from pytest_coordchaos.relay.wire import Address, LinkCounts, LinkSpec, Mark, ProbeResult
+from pytest_coordchaos.runtimes.doors import Doors
 
 __all__ = ["Conflict", "LedgerPart", "Relay", "UnknownLink"]
 
@@ -48,6 +51,8 @@ class Relay:
         self.links: dict[LinkId, Link] = {}
         self.store = Store(max_messages)
         self._ports = PortChooser(seed)
+        self._listenings: dict[tuple[str, Address], Listening] = {}
+        self._doors = Doors()
         self._watch = BypassWatch()
         self._far_end = FarEnd()
         self._turn = asyncio.Lock()  # guards changes of state, never a probe or a connection
@@ -64,11 +69,13 @@ class Relay:
             made: list[Link] = []
             try:
                 for spec in specs:
-                    made.append(self._make(spec, 2 * (len(self.links) + len(made))))
+                    made.append(await self._make(spec, 2 * (len(self.links) + len(made))))
                     await made[-1].open()
-            except OSError as error:
+            except (OSError, Conflict) as error:
                 for link in made:
-                    link.close()
+                    self._end(link)
+                if isinstance(error, Conflict):
+                    raise
                 host, port = specs[min(len(made), len(specs)) - 1].listen
                 raise Conflict(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
             self.links.update((link.spec.link, link) for link in made)
@@ -121,6 +128,7 @@ class Relay:
         self._far_end.close()
         for link in self.links.values():
             link.close()
+        self._doors.close()
 
     def _link(self, name: LinkId) -> Link:
         try:
@@ -138,10 +146,32 @@ class Relay:
                 raise Conflict(f"link {spec.link} would lead to itself: it is to listen on its own upstream {host}:{port}")
             seen.add(spec.link)
 
-    def _make(self, spec: LinkSpec, way: int) -> Link:
-        host, port = spec.listen
-        held = HeldPort(host, port) if port else self._ports.hold(host)
-        return Link(spec, held, self.store, (way, way + 1))
+    async def _make(self, spec: LinkSpec, way: int) -> Link:
+        listening = await self._listening(spec)
+        rival = listening.rival(spec.sources)
+        if rival is not None:
+            host, port = spec.listen
+            raise Conflict(f"cannot listen on {host}:{port}: link {spec.link} could not be told from {rival.spec.link} there")
+        return Link(spec, listening, self._doors, self.store, (way, way + 1))
+
+    async def _listening(self, spec: LinkSpec) -> Listening:
+        """Where a link accepts: a port of its own, or one where links from other diallers accept already."""
+        (host, port), door = spec.listen, spec.listen_door
+        found = self._listenings.get((door, spec.listen))
+        if found is None:
+            sock = await self._doors.fresh(door, socket.AF_INET6 if ":" in host else socket.AF_INET) if door else None
+            try:
+                held = HeldPort(host, port, sock) if port else self._ports.hold(host, sock)
+            except OSError:
+                if sock is not None:
+                    sock.close()
+                raise
+            found = self._listenings[door, held.address] = Listening(held, door, self._doors)
+        return found
+
+    def _end(self, link: Link) -> None:
+        if link.close():
+            del self._listenings[link.spec.listen_door, link.address]
 
 
 def _counts(link: Link) -> LinkCounts:

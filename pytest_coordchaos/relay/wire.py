@@ -5,12 +5,21 @@ Reading checks everything, so that a bad request is one clear sentence and nothi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pytest_coordchaos.cost.ledger import LinkId
 from pytest_coordchaos.faults.model import DirectionState, LinkMode
+from pytest_coordchaos.relay.reading import (
+    Address,
+    BadRequest,
+    read_address,
+    read_classes,
+    read_door,
+    read_number,
+    read_object,
+    read_sources,
+)
 from pytest_coordchaos.system.protocols import PROTOCOLS
 
 __all__ = [
@@ -28,16 +37,11 @@ __all__ = [
     "states_from_json",
 ]
 
-Address = tuple[str, int]
 Json = dict[str, object]
 WayTotals = tuple[int, int, int, int]
 """Bytes offered, delivered and framed, and turns, of one direction of one link since it was made."""
 
 _MAX_DELAY_MS = 3_600_000.0
-
-
-class BadRequest(ValueError):
-    """A request's body is not allowed; the message is one sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +50,18 @@ class LinkSpec:
 
     Args:
         link: Its name.
-        listen: Where to listen, a loopback address; port 0: the relay chooses one below the ephemeral range.
+        listen: Where to listen, a loopback address where there is no `listen_door`; port 0: the relay chooses one
+            below the ephemeral range. Links with different `sources` may share one address.
         upstream: The node's real address.
         upstream_source: Local address the relay dials from; it marks the relay's own connections,
-            so that anything else that reaches the node's port is a bypass.
+            so that anything else that reaches the node's port is a bypass. "" behind a `dial_door`: the one that leads there.
         protocol: How its bytes are cut into messages.
         classes: For `frames`: class number -> name.
         node: The node's own address where `upstream` is something in front of it (Toxiproxy); None: `upstream` is the node's.
         dialler_pid: The process that dials the node then; 0: not known.
+        listen_door, dial_door: Ambassadors' UNIX sockets: it listens, or dials, in their network namespaces
+            (see `runtimes.doors`). "": in the relay's own.
+        sources: Addresses of those who dial this link; empty: everybody who is no other link's source.
     """
 
     link: LinkId
@@ -64,6 +72,9 @@ class LinkSpec:
     classes: Mapping[int, str] = field(default_factory=dict)
     node: Address | None = None
     dialler_pid: int = 0
+    listen_door: str = ""
+    dial_door: str = ""
+    sources: tuple[str, ...] = ()
 
     def to_json(self) -> Json:
         """As a JSON object."""
@@ -76,6 +87,9 @@ class LinkSpec:
             "classes": {str(number): name for number, name in self.classes.items()},
             "node": None if self.node is None else list(self.node),
             "dialler_pid": self.dialler_pid,
+            "listen_door": self.listen_door,
+            "dial_door": self.dial_door,
+            "sources": list(self.sources),
         }
 
     @classmethod
@@ -85,12 +99,13 @@ class LinkSpec:
         Raises:
             BadRequest: What is wrong with it, and where.
         """
-        item = _object(raw, where)
-        listen = _address(item.get("listen"), f"{where}.listen", lowest_port=0)
-        if not is_loopback(listen[0]):
+        item = read_object(raw, where)
+        listen = read_address(item.get("listen"), f"{where}.listen", lowest_port=0)
+        listen_door, dial_door = (read_door(item.get(name, ""), f"{where}.{name}") for name in ("listen_door", "dial_door"))
+        if not listen_door and not is_loopback(listen[0]):
             raise BadRequest(f"{where}.listen: {listen[0]!r} is not a loopback address; allowed: 127.x.y.z and ::1")
         source = item.get("upstream_source")
-        if not isinstance(source, str) or not source:
+        if not isinstance(source, str) or not (source or dial_door):
             raise BadRequest(f"{where}.upstream_source: {source!r} is not allowed; a numeric local address is")
         protocol = item.get("protocol", "bytes")
         if protocol not in PROTOCOLS:
@@ -98,12 +113,15 @@ class LinkSpec:
         return cls(
             link=link_from_json(item.get("link"), f"{where}.link"),
             listen=listen,
-            upstream=_address(item.get("upstream"), f"{where}.upstream", lowest_port=1),
+            upstream=read_address(item.get("upstream"), f"{where}.upstream", lowest_port=1),
             upstream_source=source,
             protocol=str(protocol),
-            classes=_classes(item.get("classes", {}), f"{where}.classes"),
-            node=None if item.get("node") is None else _address(item.get("node"), f"{where}.node", lowest_port=1),
-            dialler_pid=int(_number(item.get("dialler_pid", 0), f"{where}.dialler_pid")),
+            node=None if item.get("node") is None else read_address(item.get("node"), f"{where}.node", lowest_port=1),
+            dialler_pid=int(read_number(item.get("dialler_pid", 0), f"{where}.dialler_pid")),
+            classes=read_classes(item.get("classes", {}), f"{where}.classes"),
+            listen_door=listen_door,
+            dial_door=dial_door,
+            sources=read_sources(item.get("sources", []), f"{where}.sources"),
         )
 
 
@@ -141,14 +159,14 @@ class ProbeResult:
     @classmethod
     def from_json(cls, raw: object) -> ProbeResult:
         """From a JSON object of the relay's."""
-        item = _object(raw, "probe")
+        item = read_object(raw, "probe")
         return cls(
             link=link_from_json(item.get("link"), "probe.link"),
             direction=str(item.get("direction")),
             expected=_state(item.get("expected"), "probe.expected"),
             ok=item.get("ok") is True,
             observed=str(item.get("observed")),
-            took_ms=_number(item.get("took_ms"), "probe.took_ms"),
+            took_ms=read_number(item.get("took_ms"), "probe.took_ms"),
         )
 
 
@@ -210,7 +228,7 @@ def states_from_json(raw: object, where: str) -> dict[LinkId, tuple[DirectionSta
         raise BadRequest(f"{where}: a list of links is allowed, not {type(raw).__name__}")
     states: dict[LinkId, tuple[DirectionState, DirectionState]] = {}
     for number, entry in enumerate(raw):
-        item = _object(entry, f"{where}[{number}]")
+        item = read_object(entry, f"{where}[{number}]")
         link = link_from_json(item.get("link"), f"{where}[{number}].link")
         if link in states:
             raise BadRequest(f"{where}[{number}]: link {link} is named twice")
@@ -242,45 +260,11 @@ def is_loopback(host: str) -> bool:
 
 
 def _state(raw: object, where: str) -> DirectionState:
-    item = _object(raw, where)
+    item = read_object(raw, where)
     mode, delay_ms = item.get("mode", "pass"), item.get("delay_ms", 0)
     if mode not in list(LinkMode):
         raise BadRequest(f"{where}.mode: {mode!r} is not known; allowed: {', '.join(LinkMode)}")
-    number = _number(delay_ms, f"{where}.delay_ms")
+    number = read_number(delay_ms, f"{where}.delay_ms")
     if not 0 <= number <= _MAX_DELAY_MS:
         raise BadRequest(f"{where}.delay_ms: {number:g} is not allowed; 0 to {_MAX_DELAY_MS:.0f} are")
     return DirectionState(LinkMode(str(mode)), number)
-
-
-def _object(raw: object, where: str) -> Mapping[str, object]:
-    if not isinstance(raw, dict):
-        raise BadRequest(f"{where}: an object is allowed, not {type(raw).__name__}")
-    return raw
-
-
-def _number(raw: object, where: str) -> float:
-    if isinstance(raw, bool) or not isinstance(raw, int | float) or not math.isfinite(raw):
-        raise BadRequest(f"{where}: {raw!r} is not a number")
-    return float(raw)
-
-
-def _address(raw: object, where: str, *, lowest_port: int) -> Address:
-    if not isinstance(raw, list) or len(raw) != 2:
-        raise BadRequest(f"{where}: {raw!r} is not an address; allowed: [host, port]")
-    host, port = raw
-    if host == "localhost":
-        host = "127.0.0.1"
-    if not isinstance(host, str) or not host or host.strip("0123456789abcdefABCDEF.:"):
-        raise BadRequest(f"{where}: host {host!r} is not allowed; a numeric address is")
-    if isinstance(port, bool) or not isinstance(port, int) or not lowest_port <= port <= 65535:
-        raise BadRequest(f"{where}: port {port!r} is not allowed; {lowest_port} to 65535 are")
-    return host, port
-
-
-def _classes(raw: object, where: str) -> dict[int, str]:
-    classes: dict[int, str] = {}
-    for key, name in _object(raw, where).items():
-        if not key.isdecimal() or int(key) > 0xFFFF or not isinstance(name, str) or not name:
-            raise BadRequest(f"{where}: {key!r}: {name!r} is not allowed; class numbers 0 to 65535 and their names are")
-        classes[int(key)] = name
-    return classes

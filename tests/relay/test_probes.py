@@ -12,7 +12,7 @@ import pytest
 from pytest_coordchaos.cost.ledger import LinkId
 from pytest_coordchaos.faults.model import PASS, DirectionState, LinkMode
 from pytest_coordchaos.relay.flow import Flow
-from pytest_coordchaos.relay.link import Link
+from pytest_coordchaos.relay.listening import Listening
 from pytest_coordchaos.relay.server import Relay
 from pytest_coordchaos.relay.wire import ProbeResult
 from tests.relay.rig import DROP, REFUSE, link_name, spec
@@ -80,7 +80,7 @@ async def test_a_delay_that_was_not_taken_away_is_noticed(monkeypatch: pytest.Mo
 async def test_a_listener_that_goes_on_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     async with _linked() as (relay, link):
         with monkeypatch.context() as patch:
-            patch.setattr(Link, "_stop_listening", lambda link: None)
+            patch.setattr(Listening, "stop", lambda listening: None)
             probes = await relay.apply({link: (REFUSE, PASS)})
 
     assert [(probe.ok, probe.observed) for probe in probes] == [(False, "a connection was accepted")] * 2
