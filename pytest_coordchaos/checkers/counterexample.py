@@ -72,16 +72,20 @@ def _loosened(op: Operation, invoke_ns: int) -> Operation:
     return replace(op, outcome=Outcome.INFO, result=None, invoke_ns=invoke_ns, return_ns=INFINITY_NS)
 
 
-def timeline(operations: Iterable[Operation], context: Iterable[Operation] = ()) -> tuple[str, ...]:
-    """One line per operation, in order of invocation, times in milliseconds from the first of `operations`.
+def timeline(
+    operations: Iterable[Operation], context: Iterable[Operation] = (), *, start_ns: int | None = None
+) -> tuple[str, ...]:
+    """One line per operation, in order of invocation, times in milliseconds.
 
     Args:
         operations: What contradicts.
         context: What wrote the values seen, or proves that a crashed operation happened; marked as such.
+        start_ns: When the times are counted from; None: from the first of `operations`.
     """
     shown, wrote = list(operations), list(context)
     everything = sorted([*shown, *wrote], key=lambda op: (op.invoke_ns, op.id))
-    start_ns = min((op.invoke_ns for op in shown), default=0)
+    if start_ns is None:
+        start_ns = min((op.invoke_ns for op in shown), default=0)
     who = [_who(op) for op in everything]
     width = max(map(len, who), default=0)
     context_ids = {op.id for op in wrote}

@@ -74,12 +74,13 @@ def check_window(history_all: History, window_start_ns: int, options: Options) -
     if model is None:
         return _no_model(window)
     found = examine_window(history_all, window_start_ns, model, _budget(options))
-    verdict = verdict_of(found.finding, history_all, model)
+    verdict = verdict_of(found.finding, history_all, model, start_ns=window_start_ns)
     return _without_blame(verdict, found) if found.broken and verdict.status is not Status.VIOLATED else verdict
 
 
-def verdict_of(finding: Finding, history: History, model: Model) -> Verdict:
-    """The finding in words, with the operations that contradict each other."""
+def verdict_of(finding: Finding, history: History, model: Model, *, start_ns: int | None = None) -> Verdict:
+    """The finding in words, with the operations that contradict each other; their times count from `start_ns`, as those of
+    the run's faults do, or from the first of them."""
     where = "" if model.partition is None or finding.key is None else f"key {finding.key!r}: "
     if finding.status is Status.HELD:
         objects = f"{finding.objects} key{'s' if finding.objects != 1 else ''}, " if model.partition else ""
@@ -89,19 +90,19 @@ def verdict_of(finding: Finding, history: History, model: Model) -> Verdict:
         tried = f"{finding.configurations} configurations tried, {finding.certified} completed operations explained"
         summary = f"linearizable: unknown, {where}the budget was used up ({tried}; raise budget_s)"
         return Verdict(name="linearizable", status=finding.status, summary=summary)
-    said, details = _contradiction(finding, history, model)
+    said, details = _contradiction(finding, history, model, start_ns)
     return Verdict(name="linearizable", status=finding.status, summary=f"linearizable: violated, {where}{said}", details=details)
 
 
-def _contradiction(finding: Finding, history: History, model: Model) -> tuple[str, tuple[str, ...]]:
+def _contradiction(finding: Finding, history: History, model: Model, start_ns: int | None) -> tuple[str, tuple[str, ...]]:
     if finding.contradiction:
         shown = finding.contradiction.operations
         said = f"{len(shown)} operations contradict each other" if len(shown) > 1 else "an operation saw what nobody wrote"
-        return said, _cropped(timeline(shown, finding.contradiction.context))
+        return said, _cropped(timeline(shown, finding.contradiction.context, start_ns=start_ns))
     operations = objects_of(history, model)[finding.key]
     shown = minimised(operations, finding.failed_by_ns, model)
     label = f"minimised sub-history ({len(shown)} of {len(operations)} operations)"
-    return f"no order explains {label}", _cropped(timeline(shown))
+    return f"no order explains {label}", _cropped(timeline(shown, start_ns=start_ns))
 
 
 def _cropped(lines: tuple[str, ...]) -> tuple[str, ...]:

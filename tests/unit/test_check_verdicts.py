@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -253,3 +254,10 @@ def test_key_value_model_is_what_a_marker_gets() -> None:
     """The registry offers it under the name the reference system uses."""
     assert model_of(History(), {"model": "key-value"}).name == key_value().name  # type: ignore[union-attr]  # a name gives a model
     assert INVARIANTS["linearizable"].options == {"model", "initial", "append", "budget_s"}
+
+
+def test_times_of_a_window_count_from_its_start_as_those_of_faults_do() -> None:
+    """What happened before this test has times below zero."""
+    verdict = check(*STALE[:3], window_start_ns=4 * MS)
+    begins = [re.search(r"(\S+) ms to", line) for line in verdict.details]
+    assert [begin and float(begin[1]) for begin in begins] == [-4.0, -2.0, 0.0]
