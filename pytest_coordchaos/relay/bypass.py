@@ -57,7 +57,8 @@ class BypassWatch:
         self.available = True
         self._nodes: dict[Address, LinkId] = {}
         self._sources: dict[Address, set[str]] = {}
-        self._diallers: dict[Address, int] = {}  # nodes behind Toxiproxy -> its pid, 0: not known
+        self._hops: dict[Address, set[Address]] = {}  # nodes behind a second hop -> where that listens
+        self._hop_pids: set[int] = set()  # processes seen to listen there
         self._unsure: set[tuple[Address, Address]] = set()  # whose owner could not be found, once
         self._sightings: dict[tuple[Address, Address], list[_Sighting]] = {}
         self._count = 0
@@ -72,7 +73,7 @@ class BypassWatch:
             self._nodes.setdefault(node, spec.link)
             self._sources.setdefault(node, set()).add(spec.upstream_source)
             if spec.node is not None:
-                self._diallers[node] = spec.dialler_pid
+                self._hops.setdefault(node, set()).add(spec.upstream)
         await self.look()
 
     async def look(self) -> None:
@@ -100,9 +101,9 @@ class BypassWatch:
             return
         now = monotonic_ns()
         nodes = dict(self._nodes)
-        table = parse_table(text, {port for _, port in nodes})
+        table = parse_table(text, {port for _, port in (*nodes, *(hop for hops in self._hops.values() for hop in hops))})
         suspects = {(s.node, s.foreign): s for s in self._suspects(table, nodes)}
-        self._ignored |= {key for key, s in suspects.items() if s.node in self._diallers and (s.closed or s.orphan)}
+        self._ignored |= {key for key, s in suspects.items() if s.node in self._hops and (s.closed or s.orphan)}
         self._unsure &= suspects.keys()
         self._ignored &= suspects.keys()
         self._ignored |= {key for key, s in suspects.items() if s.closed and s.node not in self._looked_at}
@@ -143,10 +144,12 @@ class BypassWatch:
         listeners = {sock.local: sock.inode for sock in table if sock.state == _LISTEN}
         any_listeners = {sock.local[1]: sock.inode for sock in table if sock.state == _LISTEN and sock.local[0] in ANY}
         servers = {node: listeners.get(node) or any_listeners.get(node[1], 0) for node, _ in fresh}
-        owners = owners_of({s.inode for s in fresh.values()} | set(servers.values()), set(self._diallers.values()) - {0})
+        hops = {listeners.get(hop, 0) for node, _ in fresh for hop in self._hops.get(node, ())}
+        owners = owners_of({s.inode for s in fresh.values()} | set(servers.values()) | hops, self._hop_pids)
+        self._hop_pids |= {owners[inode].pid for inode in hops if inode in owners}
         for key, suspect in fresh.items():
             dialler, server = owners.get(suspect.inode), owners.get(servers[suspect.node])
-            if suspect.node in self._diallers and self._second_hop(key, dialler):
+            if suspect.node in self._hops and self._second_hop(key, dialler):
                 continue
             if dialler is not None and server is not None and dialler.group == server.group:
                 self._ignored.add(key)
@@ -156,13 +159,12 @@ class BypassWatch:
                 self._sightings.setdefault(key, []).append(_Sighting(now, now, words))
 
     def _second_hop(self, key: tuple[Address, Address], dialler: Owner | None) -> bool:
-        """Whether this is Toxiproxy's connection, or may be: one that ended while we looked is looked at again."""
-        pid = self._diallers[key[0]]
-        if dialler is None and pid:
+        """Whether this is the second hop's connection, or may be: one that ended while we looked is looked at again."""
+        if dialler is None and self._hop_pids:
             known = key in self._unsure
             self._unsure.add(key)
             return not known
-        if dialler is None or dialler.pid == pid:
+        if dialler is None or dialler.pid in self._hop_pids:
             self._ignored.add(key)
             return True
         return False

@@ -57,8 +57,8 @@ class LinkSpec:
             so that anything else that reaches the node's port is a bypass. "" behind a `dial_door`: the one that leads there.
         protocol: How its bytes are cut into messages.
         classes: For `frames`: class number -> name.
-        node: The node's own address where `upstream` is something in front of it (Toxiproxy); None: `upstream` is the node's.
-        dialler_pid: The process that dials the node then; 0: not known.
+        node: The node's own address where `upstream` is a second hop in front of it (Toxiproxy): the process that
+            listens there may dial the node. None: `upstream` is the node's.
         listen_door, dial_door: Ambassadors' UNIX sockets: it listens, or dials, in their network namespaces
             (see `runtimes.doors`). "": in the relay's own.
         sources: Addresses of those who dial this link; empty: everybody who is no other link's source.
@@ -71,7 +71,6 @@ class LinkSpec:
     protocol: str = "bytes"
     classes: Mapping[int, str] = field(default_factory=dict)
     node: Address | None = None
-    dialler_pid: int = 0
     listen_door: str = ""
     dial_door: str = ""
     sources: tuple[str, ...] = ()
@@ -86,7 +85,6 @@ class LinkSpec:
             "protocol": self.protocol,
             "classes": {str(number): name for number, name in self.classes.items()},
             "node": None if self.node is None else list(self.node),
-            "dialler_pid": self.dialler_pid,
             "listen_door": self.listen_door,
             "dial_door": self.dial_door,
             "sources": list(self.sources),
@@ -116,8 +114,9 @@ class LinkSpec:
             upstream=read_address(item.get("upstream"), f"{where}.upstream", lowest_port=1),
             upstream_source=source,
             protocol=str(protocol),
+            classes=_classes(item.get("classes", {}), f"{where}.classes"),
+            node=None if item.get("node") is None else _address(item.get("node"), f"{where}.node", lowest_port=1),
             node=None if item.get("node") is None else read_address(item.get("node"), f"{where}.node", lowest_port=1),
-            dialler_pid=int(read_number(item.get("dialler_pid", 0), f"{where}.dialler_pid")),
             classes=read_classes(item.get("classes", {}), f"{where}.classes"),
             listen_door=listen_door,
             dial_door=dial_door,

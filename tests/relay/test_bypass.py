@@ -138,14 +138,12 @@ FORWARD = NODE.replace("socket,sys", "socket,sys,threading") + (
 )
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["its pid is known", "its pid is not known"])
-async def test_what_stands_before_the_node_may_dial_it_and_others_may_not(known: bool) -> None:
-    """A second hop is told from a walker by its process; without its pid, what we can see is not it."""
+async def test_a_second_hop_may_dial_the_node_and_others_may_not() -> None:
+    """It is told from a walker by its process: the one that listens where the link leads."""
     with socket.create_server(("127.0.0.1", 0)) as node, program(FORWARD.format(port=node.getsockname()[1])) as (pid, lines):
         hop = ("127.0.0.1", int(lines.readline()))
         relay = Relay(seed="1", max_messages=1000)
-        link = replace(spec(link_name(), hop), node=node.getsockname(), dialler_pid=pid if known else 0)
-        await relay.add_links([link])
+        await relay.add_links([replace(spec(link_name(), hop), node=node.getsockname())])
         with socket.create_connection(hop) as through:
             through.sendall(b"x")
             dialled, _ = await asyncio.to_thread(node.accept)
@@ -155,14 +153,13 @@ async def test_what_stands_before_the_node_may_dial_it_and_others_may_not(known:
                 bypasses = relay.ledger((0, 0), (mark.row, mark.time_ns)).bypasses
         await relay.close()
 
-    accused = {one for one in (pid, walker) for words in bypasses if f"(pid {one}, " in words}
-    assert accused == ({walker} if known else {walker, pid})
+    assert {one for one in (pid, walker) for words in bypasses if f"(pid {one}, " in words} == {walker}
 
 
 async def test_a_connection_of_the_second_hop_that_is_over_is_not_held_against_anybody() -> None:
     with socket.create_server(("127.0.0.1", 0)) as node:
         relay = Relay(seed="1", max_messages=1000)
-        await relay.add_links([replace(spec(link_name(), ("127.0.0.1", 1)), node=node.getsockname(), dialler_pid=1)])
+        await relay.add_links([replace(spec(link_name(), ("127.0.0.1", 1)), node=node.getsockname())])
         with socket.create_connection(node.getsockname()) as over:
             accepted, _ = node.accept()
             over.shutdown(socket.SHUT_WR)
