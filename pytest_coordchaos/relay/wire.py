@@ -114,8 +114,6 @@ class LinkSpec:
             upstream=read_address(item.get("upstream"), f"{where}.upstream", lowest_port=1),
             upstream_source=source,
             protocol=str(protocol),
-            classes=_classes(item.get("classes", {}), f"{where}.classes"),
-            node=None if item.get("node") is None else _address(item.get("node"), f"{where}.node", lowest_port=1),
             node=None if item.get("node") is None else read_address(item.get("node"), f"{where}.node", lowest_port=1),
             classes=read_classes(item.get("classes", {}), f"{where}.classes"),
             listen_door=listen_door,
