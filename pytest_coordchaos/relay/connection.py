@@ -35,7 +35,7 @@ class Connection:
         probe: The probe this connection belongs to; such a one is in no ledger and reaches no node.
     """
 
-    __slots__ = ("_closing", "_dial_socket", "_dial_task", "dialling", "down", "link", "loop", "probe", "talker", "up")
+    __slots__ = ("_closing", "_dial_socket", "_dial_task", "_shut", "dialling", "down", "link", "loop", "probe", "talker", "up")
 
     def __init__(self, link: Link) -> None:
         self.link = link
@@ -45,7 +45,7 @@ class Connection:
         self.probe: Probe | None = None
         self._dial_task: asyncio.Task[None] | None = None
         self._dial_socket: socket.socket | None = None
-        self._closing = False
+        self._closing = self._shut = False
         up_framer, down_framer = framer_pair(link.spec.protocol, link.spec.classes)
         self.up = Flow(self, link.up_tally, up_framer, link.store, link.up_state)
         self.down = Flow(self, link.down_tally, down_framer, link.store, link.down_state)
@@ -91,9 +91,17 @@ class Connection:
                 if transport is not None:
                     transport.close()
 
+    def shut(self) -> None:
+        """A stage closes the connection: each end after what still travels to it."""
+        if not self._shut:
+            self._shut = True
+            self._stop_dialling()
+            self.up.send_close()
+            self.down.send_close()
+
     def closed(self, flow: Flow) -> None:
         """The transport a flow read from is gone; unless we closed it, it was reset."""
-        if not self._closing:
+        if not (self._closing or self._shut):
             flow.send_reset()
         if self.up.source is None and self.down.source is None and not self.dialling:
             self.link.connections.discard(self)

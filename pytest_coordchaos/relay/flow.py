@@ -1,12 +1,12 @@
-"""One direction of one connection: state, delay queue, back-pressure, counters.
+"""One direction of one connection, the half that receives: counters, and what becomes of bytes in each state.
 
-A flow is the asyncio protocol of the transport it *reads from*; it writes to its `sink`. Hence
-`pause_writing` and `resume_writing`, which speak of the same transport, are its twin's business.
+A flow is the asyncio protocol of the transport it *reads from*; it writes to its `sink` (`delivery.Delivery`).
+Hence `pause_writing` and `resume_writing`, which speak of the same transport, are its twin's business.
 
 - Pass: bytes go straight on.
 - Delay: each chunk, the end of the stream and a reset go on `delay` after they were received, in
   order, pipelined. A change of the delay holds for what waits as well, by its own receive time.
-- Drop: everything is discarded, the end of the stream and resets too. What waited in the queue was
+- Drop: everything is discarded, the end of the stream and resets too. What waited in the chain was
   in flight, and is lost. What the receiver's socket had taken before is past the cut.
 - Behind: bytes are passed on to what discards them (Toxiproxy); the end of the stream and resets are
   lost here, because that would pass them on.
@@ -20,14 +20,14 @@ import asyncio
 import socket
 import sys
 import traceback
-from collections import deque
 from collections.abc import Callable, Sequence
 from time import monotonic_ns
 from typing import TYPE_CHECKING, cast
 
 from pytest_coordchaos.faults.model import DirectionState, LinkMode
+from pytest_coordchaos.relay.delivery import PASSING, Delivery
 from pytest_coordchaos.relay.framing.base import Frame, Framer
-from pytest_coordchaos.relay.transports import call_at, queue_limit, reset
+from pytest_coordchaos.relay.toxics.base import CLOSE, EOF, RESET
 
 if TYPE_CHECKING:
     from pytest_coordchaos.relay.connection import Connection
@@ -35,51 +35,27 @@ if TYPE_CHECKING:
 
 __all__ = ["Flow"]
 
-_CHUNK_COST = 256  # what a queued chunk costs beside its bytes, so that many tiny ones are bounded too
 _COUNT_AT_ONCE = 64
 _COUNT_SOON = 16 * 1024  # bytes worth no keeping
 _WRITE_BUFFER = 64 * 1024
 
-_EOF = b"EOF"  # marks in the queue, told from data by identity
-_RESET = b"RESET"
-_PASSING = (LinkMode.PASS, LinkMode.BEHIND)
 
-
-class Flow(asyncio.Protocol):
+class Flow(Delivery, asyncio.Protocol):
     """One direction.
 
     Attributes:
-        mode, delay_ns: The state in force.
-        source, sink: Transports read from and written to; None: not connected yet, or gone.
-        lossy: It lost bytes, an end of stream or a reset.
-        ended: The end of the stream was passed on.
         twin: The other direction of the connection.
     """
 
-    __slots__ = (
-        "_choked", "_direct", "_feed", "_framer", "_held", "_queue", "_queued", "_sink_full", "_store", "_timer", "_uncounted",
-        "_write", "conn", "delay_ns", "ended", "lossy", "mode", "sink", "source", "source_ended", "tally", "twin",
-    )  # fmt: skip
+    __slots__ = ("_feed", "_framer", "_uncounted", "twin")
 
     twin: Flow
 
     def __init__(self, conn: Connection, tally: Tally, framer: Framer, store: Store, state: DirectionState) -> None:
-        self.conn = conn
-        self.tally = tally
-        self.mode = state.mode
-        self.delay_ns = round(state.delay_ms * 1e6)
-        self.source: asyncio.Transport | None = None
-        self.sink: asyncio.Transport | None = None
-        self.lossy = self.ended = self.source_ended = False
+        super().__init__(conn, tally, store, state)
         self._framer = framer
         self._feed: Callable[[bytes], Sequence[Frame]] | None = None if framer.lost else framer.feed
-        self._store = store
         self._uncounted = store.uncounted
-        self._queue: deque[tuple[int, bytes, int, int]] = deque()  # received_ns, data or mark, first row, rows
-        self._queued = 0
-        self._timer: asyncio.Handle | None = None
-        self._direct = self._sink_full = self._choked = self._held = False
-        self._write: Callable[[bytes], None] = _nowhere
 
     # -- from the transport read from --------------------------------------------------------------
 
@@ -118,7 +94,7 @@ class Flow(asyncio.Protocol):
             if frames:
                 now = monotonic_ns()
                 self._store.add(frames, self.tally, now, now if self._direct else 0)
-        self._mark(_EOF)
+        self._mark(EOF)
         return True
 
     def pause_writing(self) -> None:
@@ -137,31 +113,13 @@ class Flow(asyncio.Protocol):
 
     # -- from the connection -----------------------------------------------------------------------
 
-    def set_state(self, state: DirectionState) -> None:
-        """Put a state in force for what waits and what comes."""
-        self.mode = state.mode
-        self.delay_ns = round(state.delay_ms * 1e6)
-        if self.mode in _PASSING:
-            self._pump()
-        else:
-            self._discard_queue()
-
-    def attach(self, sink: asyncio.Transport) -> None:
-        """There is somewhere to write to now."""
-        self.sink = sink
-        self._write = sink.write
-        self._pump()
-
-    def detach(self) -> None:
-        """There is nowhere to write to any more: what waits and what comes is lost."""
-        self.sink = None
-        self._write = _nowhere
-        self._sink_full = False
-        self._discard_queue()
-
     def send_reset(self) -> None:
         """A reset travels in this direction, after what was received before it."""
-        self._mark(_RESET)
+        self._mark(RESET)
+
+    def send_close(self) -> None:
+        """The connection is closed in good order: the receiver's end after what was received before."""
+        self._mark(CLOSE)
 
     def count_nothing(self, tally: Tally) -> None:
         """Frame nothing, and count bytes on a tally of no ledger (a probe's connection)."""
@@ -184,112 +142,20 @@ class Flow(asyncio.Protocol):
             return 0, 0
         return self._store.add(frames, self.tally, offered_ns, delivered_ns), len(frames)
 
-    def stall(self) -> None:
-        """The sink takes no more."""
-        self._sink_full = True
-        self._regulate()
-
-    def unstall(self) -> None:
-        """The sink takes bytes again."""
-        self._sink_full = False
-        self._pump()
-
     # -- inside ------------------------------------------------------------------------------------
 
     def _data_indirect(self, data: bytes, now: int) -> None:
         self._store.settle()
         first, count = self.count(data, now, 0)
         self.lossy |= self.mode is LinkMode.BEHIND
-        if self.mode not in _PASSING or (self.sink is None and not self.conn.dialling):
+        if self.mode not in PASSING or (self.sink is None and not self.conn.dialling):
             self.lossy = True
             self.conn.discarded(self, len(data))
             return
-        self._queue.append((now, data, first, count))
-        self._queued += len(data) + _CHUNK_COST
-        if self._timer is None:
-            self._pump()
-        elif self._queued >= queue_limit(self.delay_ns):
-            self._regulate()
+        self.put((now, data, first, count))
 
     def _mark(self, mark: bytes) -> None:
         if self.mode is not LinkMode.PASS:
             self.lossy = True
         elif self.sink is not None or self.conn.dialling:
-            self._queue.append((monotonic_ns(), mark, 0, 0))
-            if self._timer is None:
-                self._pump()
-
-    def _pump(self) -> None:
-        """Pass on everything that is due, set the timer for what is not, and hold the sender back or let it go on."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        queue, delay = self._queue, self.delay_ns
-        while queue and self.sink is not None and not self._sink_full:
-            now = monotonic_ns()
-            due = queue[0][0] + delay
-            if due > now:
-                self._timer = call_at(self.conn.loop, due, due - now, self._due)
-                break
-            _, data, first, count = queue.popleft()
-            self._emit(data, first, count, now)
-        self._direct = self.mode is LinkMode.PASS and not delay and not queue and self.sink is not None
-        self._regulate()
-
-    def _due(self) -> None:
-        self._timer = None
-        self._pump()
-
-    def _emit(self, data: bytes, first: int, count: int, now: int) -> None:
-        if data is _EOF:
-            self._emit_eof()
-        elif data is _RESET:
-            self._emit_reset()
-        else:
-            self._queued -= len(data) + _CHUNK_COST
-            self._write(data)
-            self.tally.delivered += len(data)
-            if count:
-                self._store.deliver(first, count, now)
-
-    def _emit_eof(self) -> None:
-        self.ended = True
-        if self.sink is not None and not self.sink.is_closing():
-            self.sink.write_eof()
-        self.conn.flow_ended()
-
-    def _emit_reset(self) -> None:
-        sink = self.sink
-        self.detach()
-        if sink is not None:
-            reset(sink)
-
-    def _discard_queue(self) -> None:
-        if self._queue:
-            self.lossy = True
-            self._queue.clear()
-            self._queued = 0
-        self._pump()
-
-    def _regulate(self) -> None:
-        """Let the sender send, or hold it back: back-pressure always reaches it."""
-        limit = queue_limit(self.delay_ns)
-        if self._queued >= limit and not self._choked:
-            self._choked = True
-            self.tally.saturated += self.delay_ns > 0
-        elif self._choked and self._queued <= limit // 2:
-            self._choked = False
-        passing = self.mode in _PASSING and self.sink is not None
-        hold = self._choked or (passing and self._sink_full and not self.delay_ns)
-        source = self.source
-        if hold is self._held or source is None or self.source_ended:
-            return
-        self._held = hold
-        if hold:
-            source.pause_reading()
-        else:
-            source.resume_reading()
-
-
-def _nowhere(data: bytes) -> None:
-    """Where a flow without a sink writes to."""
+            self.put((monotonic_ns(), mark, 0, 0))

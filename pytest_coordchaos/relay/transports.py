@@ -1,4 +1,4 @@
-"""What flows need of sockets and timers: resets, precise wake-ups, and how much may wait."""
+"""What flows need of sockets and timers: resets, and precise wake-ups."""
 
 from __future__ import annotations
 
@@ -7,17 +7,9 @@ import socket
 from collections.abc import Callable
 from struct import pack
 
-__all__ = ["call_at", "queue_limit", "reset"]
+__all__ = ["call_at", "reset"]
 
-_MIN_QUEUE = 1024 * 1024
-_MAX_QUEUE = 64 * 1024 * 1024
-_QUEUE_PER_S = 64 * 1024 * 1024
 _LINGER_0 = pack("ii", 1, 0)
-
-
-def queue_limit(delay_ns: int) -> int:
-    """Bytes a delay queue may hold: 64 MiB/s times the delay, from 1 to 64 MiB."""
-    return min(max(_MIN_QUEUE, _QUEUE_PER_S * delay_ns // 1_000_000_000), _MAX_QUEUE)
 
 
 def reset(transport: asyncio.Transport) -> None:

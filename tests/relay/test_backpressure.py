@@ -10,7 +10,7 @@ import pytest
 from pytest_coordchaos.faults.model import PASS, DirectionState, LinkMode
 from pytest_coordchaos.relay.connection import Connection
 from pytest_coordchaos.relay.server import Relay
-from pytest_coordchaos.relay.transports import queue_limit
+from pytest_coordchaos.relay.toxics.base import queue_limit
 from tests.relay.rig import DROP, RelayProcess, link_name, read_exactly, rigged, rss_bytes, spec, until
 
 MiB = 1024 * 1024
