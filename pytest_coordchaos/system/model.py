@@ -67,7 +67,7 @@ class Node:
 
     Args:
         name: Its name; nodes are known by name only.
-        command, env: Replace (command) or extend (env) what the System gives.
+        command, image, env: Replace (command, image) or extend (env) what the System gives.
         ports: The ports this node has; None: the System's. Ports of one name must agree among nodes in all but `number`.
         ready: When this node counts as started; None: the System's condition.
     """
@@ -78,6 +78,7 @@ class Node:
     env: Mapping[str, str] = field(default_factory=dict)
     ports: Sequence[Port] | None = None
     ready: Ready | None = None
+    image: str | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or self.name == CLIENTS:
@@ -98,8 +99,10 @@ class System:
     Args:
         nodes: Node names or records; a number n means n1 … n<n>.
         ports: Ports that every node has which names none of its own.
-        command: Program and arguments of a node. Exactly one of `command` and `entry`.
+        command: Program and arguments of a node. Either `entry`, or `command`, `image` or both.
         entry: "module:function" of an `async def main(env)` (a node of the standard library only).
+        image: The container image of a node; without `command`, what the image runs by itself. Default runtime: docker.
+        cpus, memory_mb: Processors and MiB of memory that each node may use at most (docker only); None: no limit.
         host: The module run with `python -m` that gives `entry` its env.
         options: Plain JSON values handed to `entry` nodes as `env.options`.
         env: Environment variables added for every node.
@@ -121,6 +124,9 @@ class System:
     ports: Sequence[Port] = ()
     command: Sequence[str] | None = None
     entry: str | None = None
+    image: str | None = None
+    cpus: float | None = None
+    memory_mb: int | None = None
     host: str = "reference_systems.kit"
     options: Mapping[str, Any] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
@@ -138,18 +144,21 @@ class System:
             raise UsageError(f"System name {self.name!r} is not allowed: letters, digits, inner _ and -, at most 64")
         object.__setattr__(self, "nodes", _node_records(self.nodes))
         object.__setattr__(self, "ports", _port_records(self.ports, f"System({self.name!r})"))
-        per_node = all(node.command for node in self.members)
-        if (self.command is not None or per_node) == (self.entry is not None):
-            raise UsageError(f"System({self.name!r}): give exactly one of command=[…] and entry='module:function'")
         self._check_types()
         if self.addresses not in ("per-node", "shared"):
             raise UsageError(f"System({self.name!r}): addresses={self.addresses!r} is not known; allowed: per-node, shared")
         if len(set(self.node_names)) != len(self.node_names):
             raise UsageError(f"System({self.name!r}): two nodes have one name: {', '.join(self.node_names)}")
+        self._check_every_node_starts()
         self._check_ports_agree()
 
     def _check_types(self) -> None:
         where = f"System({self.name!r})"
+        images = [self.image, *(node.image for node in self.members)]
+        if not all(image is None or (isinstance(image, str) and image) for image in images):
+            raise UsageError(
+                f"{where}: image={self.image!r} is not allowed; the name of a container image, such as 'postgres:16'"
+            )
         words = [word for command in (self.command, *(node.command for node in self.members)) for word in command or ()]
         if isinstance(self.command, str) or not all(isinstance(word, str) for word in words) or self.command == []:
             raise UsageError(f"{where}: command={self.command!r} is not allowed; a list of texts, the program first")
@@ -157,10 +166,20 @@ class System:
         if not all(isinstance(key, str) and isinstance(value, str) for key, value in texts):
             raise UsageError(f"{where}: env and files map texts to texts; write numbers as texts")
         _check_ready(self.ready, where)
+        for what, least, value in (("cpus", 0.01, self.cpus), ("memory_mb", 6, self.memory_mb)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value >= least):
+                raise UsageError(f"{where}: {what}={value!r} is not allowed; a number from {least:g}, or None")
         if not all(callable(probe) for probe in self.roles.values()):
             raise UsageError(f"{where}: roles map a name to a coroutine function that is asked of each node")
         if not self.ready_timeout_s > 0:
             raise UsageError(f"{where}: ready_timeout_s={self.ready_timeout_s!r} is not allowed; more than 0 seconds")
+
+    def _check_every_node_starts(self) -> None:
+        if any(self.image_of(node.name) or self.command_of(node.name) for node in self.members) == (self.entry is not None):
+            raise UsageError(f"System({self.name!r}): give either entry='module:function', or command=[…] or image='…' or both")
+        for node in self.members if self.entry is None else ():
+            if not (self.image_of(node.name) or self.command_of(node.name)):
+                raise UsageError(f"System({self.name!r}): node {node.name} has neither a command nor an image")
 
     def _check_ports_agree(self) -> None:
         """Budgets and links speak of ports by name, so one name means one thing on every node."""
@@ -185,6 +204,24 @@ class System:
     def node_names(self) -> tuple[str, ...]:
         """The nodes' names, in order."""
         return tuple(node.name for node in self.members)
+
+    @property
+    def runtimes(self) -> tuple[str, ...]:
+        """Where its nodes can run, the default first."""
+        if self.entry is not None:
+            return ("process", "docker")
+        images, commands = (all(map(what, self.node_names)) for what in (self.image_of, self.command_of))
+        return tuple(name for name, can in (("docker", images), ("process", commands)) if can)
+
+    def image_of(self, node: str) -> str | None:
+        """The container image of that node; None: it has none, and runs in containers only by its `entry`."""
+        (own,) = (member.image for member in self.members if member.name == node)
+        return own or self.image
+
+    def command_of(self, node: str) -> Sequence[str] | None:
+        """The program and arguments of that node, placeholders as they are; None: its `entry`, or what its image runs."""
+        (own,) = (member.command for member in self.members if member.name == node)
+        return own or self.command
 
     def ports_of(self, node: str) -> tuple[Port, ...]:
         """The ports of that node, in order."""

@@ -26,7 +26,12 @@ FINE: dict[str, Any] = {"nodes": 2, "command": ["server"], "ports": [Port("clien
         ({"command": "server --x"}, "a list of texts"),
         ({"command": []}, "a list of texts"),
         ({"command": ["server", 3]}, "a list of texts"),
-        ({"entry": "a:b"}, "exactly one of command"),
+        ({"entry": "a:b"}, "either entry='module:function', or command="),
+        ({"command": None}, "either entry='module:function', or command="),
+        ({"nodes": [Node("a", command=["x"]), "b"], "command": None}, "node b has neither a command nor an image"),
+        ({"image": ""}, "image='' is not allowed"),
+        ({"cpus": 0}, "cpus=0 is not allowed; a number from 0.01, or None"),
+        ({"memory_mb": "64"}, "memory_mb='64' is not allowed; a number from 6, or None"),
         ({"env": {"A": 3}}, "env and files map texts to texts"),
         ({"ports": ["peer"]}, "a list of Port"),
         ({"nodes": [Node("a", ports=[Port("p", number=1)]), Node("b", ports=[Port("p", protocol="http1")])]}, CLASH),
@@ -40,6 +45,21 @@ FINE: dict[str, Any] = {"nodes": 2, "command": ["server"], "ports": [Port("clien
 def test_a_wrong_system_is_refused(given: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         System(**{**FINE, **given})
+
+
+@pytest.mark.parametrize(
+    ("given", "runtimes"),
+    [
+        ({"entry": "a:b"}, ("process", "docker")),
+        ({"command": ["x"]}, ("process",)),
+        ({"image": "x"}, ("docker",)),
+        ({"image": "x", "command": ["x"]}, ("docker", "process")),
+        ({"nodes": [Node("a", image="x"), Node("b", command=["x"], image="y")]}, ("docker",)),
+        ({"nodes": [Node("a", image="x"), Node("b", command=["x"])]}, ()),
+    ],
+)
+def test_a_system_says_where_it_can_run_the_default_first(given: dict[str, Any], runtimes: tuple[str, ...]) -> None:
+    assert System(**{"nodes": 2, **given}).runtimes == runtimes
 
 
 @pytest.mark.parametrize(
