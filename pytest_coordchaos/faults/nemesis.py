@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from pytest_coordchaos.clock import Clock
 from pytest_coordchaos.errors import FaultError, RelayError
-from pytest_coordchaos.faults.model import Fault, Partition, Pause, SlowAll
+from pytest_coordchaos.faults.model import DropReplies, Fault, FrameKind, FramesAll, Partition, Pause, SlowAll
 from pytest_coordchaos.faults.plan import Plan, PlanEvent
 from pytest_coordchaos.faults.resolve import describe
 from pytest_coordchaos.faults.shapes import isolate
@@ -77,12 +77,20 @@ class Kill:
 Step = Fault | Kill
 Steps = Callable[[PlanEvent, tuple[str, ...], tuple[str, ...]], list[Step]]
 
+
+def _frames(kind: FrameKind) -> Steps:
+    return lambda event, hit, nodes: [FramesAll(frozenset(nodes), kind, event.aim.rate or 0.0)]
+
+
 STEPS: dict[str, Steps] = {
     "partition": lambda event, hit, nodes: [Partition(event.aim.groups)],
+    "hold": lambda event, hit, nodes: [Partition(event.aim.groups, hold=True)],
     "isolate": lambda event, hit, nodes: [isolate(nodes, hit)],
     "pause": lambda event, hit, nodes: [Pause(node) for node in hit],
     "kill": lambda event, hit, nodes: [Kill(node) for node in hit],
     "slow": lambda event, hit, nodes: [SlowAll(frozenset(nodes), event.aim.one_way_ms or 0.0)],
+    **{kind.value: _frames(kind) for kind in FrameKind},
+    "drop-replies": lambda event, hit, nodes: [DropReplies(other, node) for node in hit for other in nodes if other != node],
 }
 """Verb -> the steps of its event, given the nodes it hits and all nodes."""
 

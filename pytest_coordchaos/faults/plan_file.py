@@ -90,6 +90,7 @@ def _event_out(event: PlanEvent) -> dict[str, object]:
         "role": event.aim.role,
         "groups": [in_order(group) for group in event.aim.groups],
         "one_way_ms": event.aim.one_way_ms,
+        "rate": event.aim.rate,
     }
     given = {name: value for name, value in target.items() if value not in (None, [])}
     return {"id": event.id, "word": event.word, "start_s": event.start_s, "duration_s": event.duration_s, "aim": given}
@@ -99,7 +100,7 @@ def _event_in(event: Mapping[str, object]) -> PlanEvent:
     target = event["aim"]
     if not isinstance(target, dict):
         raise TypeError(f"aim of event {event['id']!r} is not an object")
-    delay = target.get("one_way_ms")
+    delay, rate = target.get("one_way_ms"), target.get("rate")
     return PlanEvent(
         id=str(event["id"]),
         word=parse(str(event["word"])).text,
@@ -110,6 +111,7 @@ def _event_in(event: Mapping[str, object]) -> PlanEvent:
             role=target.get("role"),
             groups=tuple(frozenset(group) for group in target.get("groups", ())),
             one_way_ms=None if delay is None else float(delay),
+            rate=None if rate is None else float(rate),
         ),
     )
 

@@ -22,7 +22,11 @@ __all__ = ["VERBS", "Aim", "FaultWord", "Verb", "check_nodes", "parse"]
 SLOW_MS = 50.0
 """One-way delay of a bare `slow` (Jepsen's default, without its jitter)."""
 
+FRAME_RATE = 0.2
+"""Share of frames that a bare `lose`, `duplicate`, `reorder` or `corrupt` strikes (Jepsen's default)."""
+
 _MAX_SLOW_MS = 60_000.0
+_MAX_PERCENT = 100.0
 _NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 
 
@@ -52,6 +56,7 @@ class Aim:
     role: str | None = None
     groups: tuple[frozenset[str], ...] = ()
     one_way_ms: float | None = None
+    rate: float | None = None
 
 
 Draw = Callable[[Sequence[str], random.Random], Aim]
@@ -74,21 +79,25 @@ class Verb:
         doc: What it does, for people.
         choices: Named targets; "" is the bare verb.
         nodes: A node's name is a target too.
-        milliseconds: A number of milliseconds is a target too.
+        milliseconds, percent: A number of milliseconds, or a percentage, is a target too.
         least_nodes: For targets that are not named choices.
+        frames: It needs a port whose frames are independent of each other.
     """
 
     doc: str
     choices: Mapping[str, Choice] = field(default_factory=dict)
     nodes: bool = False
     milliseconds: bool = False
+    percent: bool = False
     least_nodes: int = 1
+    frames: bool = False
 
     def allowed(self, verb: str, nodes: Iterable[str] = ()) -> str:
         """The words of this verb, for messages."""
         words = [f"{verb}:{choice}" if choice else verb for choice in self.choices]
         words += [f"{verb}:{node}" for node in nodes] or ([f"{verb}:<node>"] if self.nodes else [])
-        return ", ".join(words + ([f"{verb}:<milliseconds>"] if self.milliseconds else []))
+        words += [f"{verb}:<milliseconds>"] if self.milliseconds else []
+        return ", ".join(words + ([f"{verb}:<percent>"] if self.percent else []))
 
 
 def _shape(draw: Callable[[Sequence[str], random.Random], Partition], least_nodes: int) -> Choice:
@@ -104,15 +113,26 @@ def _who(least_nodes: int) -> dict[str, Choice]:
     }
 
 
+def _frames(doc: str) -> Verb:
+    """A verb that strikes frames on every link between nodes."""
+    return Verb(
+        doc=doc,
+        choices={"": Choice(least_nodes=2, draw=lambda nodes, rng: Aim(rate=FRAME_RATE))},
+        percent=True,
+        least_nodes=2,
+        frames=True,
+    )
+
+
+_SHAPES = {
+    "halves": _shape(shapes.halves, 2),
+    "majority": _shape(shapes.majority, 3),
+    "majorities-ring": _shape(shapes.majorities_ring, 3),
+}
+
 VERBS: dict[str, Verb] = {
-    "partition": Verb(
-        doc="cut the network between groups of nodes, both ways",
-        choices={
-            "halves": _shape(shapes.halves, 2),
-            "majority": _shape(shapes.majority, 3),
-            "majorities-ring": _shape(shapes.majorities_ring, 3),
-        },
-    ),
+    "partition": Verb(doc="cut the network between groups of nodes, both ways", choices=_SHAPES),
+    "hold": Verb(doc="hold all bytes between groups of nodes, both ways, and let them go afterwards", choices=_SHAPES),
     "isolate": Verb(doc="cut nodes off from every other node", choices=_who(2), nodes=True, least_nodes=2),
     "pause": Verb(doc="stop the processes of nodes (SIGSTOP), then let them go on", choices=_who(1), nodes=True),
     "kill": Verb(doc="kill the processes of nodes (SIGKILL), then start them again", choices=_who(1), nodes=True),
@@ -120,6 +140,16 @@ VERBS: dict[str, Verb] = {
         doc="delay every byte between nodes, one way",
         choices={"": Choice(least_nodes=2, draw=lambda nodes, rng: Aim(one_way_ms=SLOW_MS))},
         milliseconds=True,
+        least_nodes=2,
+    ),
+    "lose": _frames("lose messages between nodes"),
+    "duplicate": _frames("deliver messages between nodes twice"),
+    "reorder": _frames("let messages between nodes change places with the next"),
+    "corrupt": _frames("flip a bit in the body of messages between nodes"),
+    "drop-replies": Verb(
+        doc="let what other nodes ask reach nodes, but reset the connection when they reply",
+        choices=_who(2),
+        nodes=True,
         least_nodes=2,
     ),
 }
@@ -176,6 +206,8 @@ def aim(word: FaultWord, nodes: Sequence[str], rng: random.Random) -> Aim:
     choice = verb.choices.get(word.target)
     if choice is not None:
         return choice.draw(nodes, rng)
+    if verb.percent:
+        return Aim(rate=float(word.target) / 100.0)
     return Aim(one_way_ms=float(word.target)) if verb.milliseconds else Aim(nodes=(word.target,))
 
 
@@ -187,17 +219,17 @@ def as_word(word: FaultWord | str) -> FaultWord:
 def _fits(verb: Verb, target: str) -> bool:
     if target in verb.choices:
         return True
-    if verb.milliseconds and _is_delay(target):
+    if (verb.milliseconds and _is_number(target, _MAX_SLOW_MS)) or (verb.percent and _is_number(target, _MAX_PERCENT)):
         return True
     return verb.nodes and _NODE_NAME.fullmatch(target) is not None
 
 
-def _is_delay(text: str) -> bool:
+def _is_number(text: str, most: float) -> bool:
     try:
-        delay_ms = float(text)
+        number = float(text)
     except ValueError:
         return False
-    return math.isfinite(delay_ms) and 0 < delay_ms <= _MAX_SLOW_MS
+    return math.isfinite(number) and 0 < number <= most
 
 
 def _everything() -> str:

@@ -10,24 +10,52 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_coordchaos.cost.ledger import LinkId
-from pytest_coordchaos.faults.model import PASS, Cut, DirectionState, Fault, LinkMode, Partition, Pause, Refuse, Slow, SlowAll
+from pytest_coordchaos.faults.model import (
+    PASS,
+    Corrupt,
+    Cut,
+    DirectionState,
+    DropReplies,
+    Duplicate,
+    Fault,
+    FrameKind,
+    FrameRule,
+    FramesAll,
+    LinkMode,
+    Lose,
+    Partition,
+    Pause,
+    Refuse,
+    Reorder,
+    Slow,
+    SlowAll,
+)
+from pytest_coordchaos.faults.rates import combined, rate_of
 from pytest_coordchaos.faults.resolve import describe, difference, named, resolve
 from pytest_coordchaos.system.model import CLIENTS
 
 NODES = ("n1", "n2", "n3", "n4")
 LINKS = [LinkId(a, b, "peer") for a, b in permutations(NODES, 2)] + [LinkId(CLIENTS, n, "client") for n in NODES]
-DROP, REFUSE = DirectionState(LinkMode.DROP), DirectionState(LinkMode.REFUSE)
+DROP, HOLD, REFUSE = (DirectionState(mode) for mode in (LinkMode.DROP, LinkMode.HOLD, LinkMode.REFUSE))
 
 name = st.sampled_from((*NODES, CLIENTS))
 pair = st.tuples(name, name).filter(lambda two: two[0] != two[1])
 delay = st.floats(0.001, 500.0)
+rate = st.floats(0.0, 1.0)
+classes = st.frozensets(st.sampled_from(("vote", "append")))
+groups = st.lists(st.frozensets(name, min_size=1), min_size=1, max_size=4).map(tuple)
 fault: st.SearchStrategy[Fault] = st.one_of(
-    pair.map(lambda two: Cut(*two)),
+    st.builds(lambda two, hold: Cut(*two, hold), pair, st.booleans()),
     pair.map(lambda two: Refuse(*two)),
     st.builds(lambda two, ms: Slow(two[0], two[1], ms), pair, delay),
     st.builds(SlowAll, st.frozensets(name), delay),
-    st.lists(st.frozensets(name, min_size=1), min_size=1, max_size=4).map(lambda groups: Partition(tuple(groups))),
+    st.builds(Partition, groups, st.booleans()),
     name.map(Pause),
+    st.builds(
+        lambda kind, two, *args: kind(*two, *args), st.sampled_from((Lose, Duplicate, Reorder, Corrupt)), pair, rate, classes
+    ),
+    st.builds(FramesAll, st.frozensets(name), st.sampled_from(FrameKind), rate),
+    pair.map(lambda two: DropReplies(*two)),
 )
 faults = st.lists(fault, max_size=6)
 
@@ -63,6 +91,61 @@ def test_slow_all_delays_both_ways_between_its_nodes_only() -> None:
 def test_refuse_is_stronger_than_drop_and_delays_add() -> None:
     state = resolve([Cut("n1", "n2"), Slow("n1", "n2", 1.5), Slow("n1", "n2", 2.5), Refuse("n1", "n2")], LINKS)[link("n1", "n2")]
     assert state == (DirectionState(LinkMode.REFUSE, 4.0), REFUSE)
+
+
+def test_drop_is_stronger_than_hold_and_hold_than_what_happens_to_frames_and_replies() -> None:
+    weak = [Lose("n1", "n2", 0.5), DropReplies("n2", "n1"), Slow("n1", "n2", 3.0)]
+    held = [*weak, Cut("n1", "n2", hold=True)]
+    assert resolve(held, LINKS)[link("n1", "n2")][0] == DirectionState(LinkMode.HOLD, 3.0)
+    assert resolve(held, LINKS)[link("n2", "n1")][1] == DirectionState(LinkMode.HOLD, 3.0)
+    assert resolve([*held, Cut("n1", "n2")], LINKS)[link("n1", "n2")][0] == DirectionState(LinkMode.DROP, 3.0)
+    assert resolve(weak, LINKS)[link("n2", "n1")][1] == DirectionState(
+        delay_ms=3.0, frames=(FrameRule(FrameKind.LOSE, (), 0.5),), replies_lost=True
+    )
+
+
+def test_a_partition_that_holds_holds_where_another_would_cut() -> None:
+    groups = (frozenset(("n1",)), frozenset(("n2", "n3")))
+    cut, held = changed(Partition(groups)), changed(Partition(groups, hold=True))
+    assert cut.keys() == held.keys()
+    assert set(held.values()) == {(HOLD, HOLD)}
+
+
+def test_replies_are_lost_on_the_link_that_asks_alone() -> None:
+    assert changed(DropReplies("n1", "n2")) == {link("n1", "n2"): (PASS, DirectionState(replies_lost=True))}
+
+
+def test_faults_on_frames_follow_the_frames() -> None:
+    rules = DirectionState(frames=(FrameRule(FrameKind.LOSE, ("append", "vote"), 0.2),))
+    assert changed(Lose("n1", "n2", 0.2, frozenset(("vote", "append")))) == {
+        link("n1", "n2"): (rules, PASS),
+        link("n2", "n1"): (PASS, rules),
+    }
+
+
+def test_rates_combine_as_independent_draws_of_each_kind_and_class() -> None:
+    (up, _) = resolve(
+        [Lose("n1", "n2", 0.5), Lose("n1", "n2", 0.5), Lose("n1", "n2", 0.1, frozenset(("vote",))), Reorder("n1", "n2", 0.3)],
+        LINKS,
+    )[link("n1", "n2")]
+    assert up.frames == (
+        FrameRule(FrameKind.LOSE, (), 0.75),
+        FrameRule(FrameKind.LOSE, ("vote",), 0.1),
+        FrameRule(FrameKind.REORDER, (), 0.3),
+    )
+    assert rate_of(up.frames, FrameKind.LOSE, "vote") == combined((0.75, 0.1))
+    assert rate_of(up.frames, FrameKind.LOSE, "append") == 0.75
+    assert rate_of(up.frames, FrameKind.CORRUPT, "vote") == 0.0
+
+
+def test_one_rate_is_kept_to_the_last_bit() -> None:
+    assert combined((0.2,)) == 0.2
+
+
+def test_links_whose_frames_are_not_independent_are_left_alone() -> None:
+    both = [Lose("n1", "n2", 0.5), DropReplies("n1", "n2")]
+    states = resolve(both, LINKS, frames=lambda link: False)
+    assert difference({}, states) == {link("n1", "n2"): (PASS, DirectionState(replies_lost=True))}
 
 
 def test_a_partition_leaves_unnamed_nodes_and_clients_alone() -> None:
@@ -134,6 +217,12 @@ def test_a_difference_names_only_links_that_change(old: list[Fault], new: list[F
         (Partition((frozenset(("n10", "n2")), frozenset(("n3",)))), "partition {n2,n10} | {n3}"),
         (Partition((frozenset(("n2", "n1")), frozenset(("n2", "n3")))), "partition where only n1-n2, n2-n3 talk"),
         (Partition((frozenset(("n1", "n2")), frozenset(("n3", "n4")))), "partition {n1,n2} | {n3,n4}"),
+        (Partition((frozenset(("n1", "n2")), frozenset(("n3",))), hold=True), "hold partition {n1,n2} | {n3}"),
+        (Cut("n1", "n2", hold=True), "hold n1 -> n2"),
+        (Lose("n1", "n2", 0.2), "lose 20 % of frames n1 -> n2"),
+        (Corrupt("n1", "n2", 1.0, frozenset(("vote", "append"))), "corrupt 100 % of append, vote frames n1 -> n2"),
+        (FramesAll(frozenset(("n10", "n2")), FrameKind.REORDER, 0.005), "reorder 0.5 % of frames between n2,n10"),
+        (DropReplies("n1", "n2"), "drop replies of n2 to n1"),
     ],
 )
 def test_people_can_read_a_fault(one: Fault, words: str) -> None:

@@ -14,11 +14,16 @@ NODES = ("n1", "n2", "n3")
 @pytest.mark.parametrize(
     "word",
     [
-        *(f"partition:{shape}" for shape in ("halves", "majority", "majorities-ring")),
-        *(f"{verb}:{target}" for verb in ("isolate", "pause", "kill") for target in ("leader", "one", "minority", "n2")),
+        *(f"{verb}:{shape}" for verb in ("partition", "hold") for shape in ("halves", "majority", "majorities-ring")),
+        *(
+            f"{verb}:{target}"
+            for verb in ("isolate", "pause", "kill", "drop-replies")
+            for target in ("leader", "one", "minority", "n2")
+        ),
         "slow",
         "slow:100",
         "slow:2.5",
+        *(f"{verb}{rate}" for verb in ("lose", "duplicate", "reorder", "corrupt") for rate in ("", ":100", ":0.5")),
     ],
 )
 def test_every_word_of_the_grammar_is_read(word: str) -> None:
@@ -31,7 +36,7 @@ def test_every_word_of_the_grammar_is_read(word: str) -> None:
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("explode", r"^Fault word 'explode' is not known; allowed: partition:halves, .*slow:<milliseconds>$"),
+        ("explode", r"^Fault word 'explode' is not known; allowed: partition:halves, .*drop-replies:<node>$"),
         ("", r"^Fault word '' is not known; allowed: partition:halves"),
         (
             "partition",
@@ -47,6 +52,11 @@ def test_every_word_of_the_grammar_is_read(word: str) -> None:
         ("slow:0", r"^Fault word 'slow:0' is not allowed; "),
         ("slow:nan", r"^Fault word 'slow:nan' is not allowed; "),
         ("slow:-5", r"^Fault word 'slow:-5' is not allowed; "),
+        ("lose:0", r"^Fault word 'lose:0' is not allowed; after 'lose' allowed: lose, lose:<percent>$"),
+        ("corrupt:101", r"^Fault word 'corrupt:101' is not allowed; "),
+        ("reorder:half", r"^Fault word 'reorder:half' is not allowed; "),
+        ("hold", r"^Fault word 'hold' is not allowed; after 'hold' allowed: hold:halves, hold:majority, hold:majorities-ring$"),
+        ("drop-replies", r"^Fault word 'drop-replies' is not allowed; after 'drop-replies' allowed: drop-replies:leader, "),
         (7, r"^Fault word 7 is not a string; allowed: "),
     ],
 )
@@ -63,7 +73,16 @@ def test_a_node_that_the_system_has_not_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "least", "count"), [("partition:majority", 3, 2), ("isolate:one", 2, 1), ("isolate:n1", 2, 1), ("slow", 2, 1)]
+    ("word", "least", "count"),
+    [
+        ("partition:majority", 3, 2),
+        ("isolate:one", 2, 1),
+        ("isolate:n1", 2, 1),
+        ("slow", 2, 1),
+        ("lose", 2, 1),
+        ("lose:5", 2, 1),
+        ("drop-replies:n1", 2, 1),
+    ],
 )
 def test_a_word_that_needs_more_nodes_says_so(word: str, least: int, count: int) -> None:
     with pytest.raises(UsageError, match=f"{word!r} needs at least {least} nodes; the system has {count}"):

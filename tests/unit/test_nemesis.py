@@ -128,6 +128,16 @@ def times(fault: RunFault) -> tuple[float, float]:
         (event("isolate:n2", nodes=("n2",)), ["partition {n2} | {n1,n3,n4,n5}", "undo partition {n2} | {n1,n3,n4,n5}"]),
         (event("pause:n2", nodes=("n2",)), ["pause n2", "undo pause n2"]),
         (event("kill:minority", nodes=("n2", "n4")), ["kill n2", "kill n4", "restart n4", "restart n2"]),
+        (
+            event("hold:halves", groups=(frozenset(("n1",)), frozenset(("n2", "n3")))),
+            ["hold partition {n1} | {n2,n3}", "undo hold partition {n1} | {n2,n3}"],
+        ),
+        (
+            event("drop-replies:n2", nodes=("n2",)),
+            [f"drop replies of n2 to {other}" for other in ("n1", "n3", "n4", "n5")]
+            + [f"undo drop replies of n2 to {other}" for other in ("n5", "n4", "n3", "n1")],
+        ),
+        (event("lose", rate=0.25), [f"{undo}lose 25 % of frames between n1,n2,n3,n4,n5" for undo in ("", "undo ")]),
         (event("slow", one_way_ms=50.0), [f"{undo}slow all links between n1,n2,n3,n4,n5 by 50 ms" for undo in ("", "undo ")]),
     ],
     ids=lambda value: value.word if isinstance(value, PlanEvent) else "",

@@ -27,6 +27,10 @@ WORDS = (
     "kill:n3",
     "slow",
     "slow:80",
+    "hold:halves",
+    "lose",
+    "reorder:5",
+    "drop-replies:leader",
 )
 
 words = st.lists(st.sampled_from(WORDS), min_size=1, max_size=6)
@@ -79,10 +83,10 @@ def test_no_words_make_a_plan_without_events() -> None:
 def test_a_run_too_short_for_its_words_is_refused_with_the_length_it_needs() -> None:
     with pytest.raises(
         UsageError,
-        match=r"^seconds=1 is too short for every fault of faults=\[.*\] to occur; allowed: 3.3 s or more, or fewer words$",
+        match=r"^seconds=1 is too short for every fault of faults=\[.*\] to occur; allowed: 4.7 s or more, or fewer words$",
     ):
         draw(WORDS, NODES, 1.0, 1)
-    assert len(draw(WORDS, NODES, 3.3, 1).events) == len(WORDS)
+    assert len(draw(WORDS, NODES, 4.7, 1).events) == len(WORDS)
 
 
 def test_a_word_that_does_not_fit_the_nodes_is_refused() -> None:
