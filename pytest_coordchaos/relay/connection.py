@@ -31,11 +31,14 @@ class Connection:
     Attributes:
         up, down: Dialler to node, and the way back.
         talker: The flow that received bytes last.
-        dialling: The node's end is being connected: what comes for it waits.
+        dialling: The node's end is being connected, or will be when a hold is lifted: what comes for it waits.
         probe: The probe this connection belongs to; such a one is in no ledger and reaches no node.
     """
 
-    __slots__ = ("_closing", "_dial_socket", "_dial_task", "_shut", "dialling", "down", "link", "loop", "probe", "talker", "up")
+    __slots__ = (
+        "_closing", "_dial_later", "_dial_socket", "_dial_task", "_shut",
+        "dialling", "down", "link", "loop", "probe", "talker", "up",
+    )  # fmt: skip
 
     def __init__(self, link: Link) -> None:
         self.link = link
@@ -45,7 +48,7 @@ class Connection:
         self.probe: Probe | None = None
         self._dial_task: asyncio.Task[None] | None = None
         self._dial_socket: socket.socket | None = None
-        self._closing = self._shut = False
+        self._closing = self._shut = self._dial_later = False
         up_framer, down_framer = framer_pair(link.spec.protocol, link.spec.classes)
         self.up = Flow(self, link.up_tally, up_framer, link.store, link.up_state)
         self.down = Flow(self, link.down_tally, down_framer, link.store, link.down_state)
@@ -54,23 +57,22 @@ class Connection:
     # -- from the flows ----------------------------------------------------------------------------
 
     def opened(self, flow: Flow, transport: asyncio.Transport) -> None:
-        """A transport is there: the dialler's (dial the node), or the node's."""
+        """A transport is there. The dialler's is used at once, and the node dialled; the node's when `_dial` has it."""
         if flow is self.down:
-            self.dialling = False
-        if self._closing or self.link.refusing:
+            return
+        flow.use(transport)
+        if self.link.refusing:
             self._closing = True
             reset(transport)
-        elif flow is self.up:
-            self._accepted(transport)
-
-    def _accepted(self, transport: asyncio.Transport) -> None:
+            return
         self.probe = self.link.probe_from(transport.get_extra_info("peername"))
         if self.probe is not None:
             self._make_uncounted(self.probe)
         self.link.connections.add(self)
         if self.probe is not None or self.up.mode is LinkMode.PASS:
-            self.dialling = True
-            self._dial_task = self.loop.create_task(self._dial())
+            self._begin_dial()
+        elif self.up.mode is LinkMode.HOLD:
+            self.dialling = self._dial_later = True
 
     def turn(self, flow: Flow) -> None:
         """Bytes came from the other end than the last ones."""
@@ -82,6 +84,11 @@ class Connection:
         """A flow threw bytes away."""
         if self.probe is not None:
             self.probe.discarded(flow is self.up, size)
+
+    def held(self, flow: Flow, size: int) -> None:
+        """A flow keeps bytes until a hold is lifted."""
+        if self.probe is not None:
+            self.probe.held(flow is self.up, size)
 
     def flow_ended(self) -> None:
         """A flow passed on its end of stream: with both, the connection is over."""
@@ -103,8 +110,7 @@ class Connection:
         """The transport a flow read from is gone; unless we closed it, it was reset."""
         if not (self._closing or self._shut):
             flow.send_reset()
-        if self.up.source is None and self.down.source is None and not self.dialling:
-            self.link.connections.discard(self)
+        self._forget_if_over()
 
     # -- from the link -----------------------------------------------------------------------------
 
@@ -112,8 +118,8 @@ class Connection:
         """Put states in force. Directions that lost something and pass again reset what they lead to."""
         self.up.set_state(up)
         self.down.set_state(down)
-        if self.dialling and self.up.mode is not LinkMode.PASS and self.probe is None:
-            self._stop_dialling()
+        if self.dialling and self.probe is None:
+            self._dial_or_wait()
         never_connected = self.down.source is None and not self.dialling
         if self.up.mode is LinkMode.PASS and (self.up.lossy or never_connected):
             self._lift(self.up)
@@ -127,8 +133,7 @@ class Connection:
         for transport in (self.up.source, self.down.source):
             if transport is not None:
                 reset(transport)
-        if self.up.source is None and self.down.source is None:
-            self.link.connections.discard(self)
+        self._forget_if_over()
 
     # -- inside ------------------------------------------------------------------------------------
 
@@ -141,8 +146,25 @@ class Connection:
         else:
             flow.twin.send_reset()
 
+    def _begin_dial(self) -> None:
+        self._dial_later = False
+        self.dialling = True
+        self._dial_task = self.loop.create_task(self._dial())
+
+    def _dial_or_wait(self) -> None:
+        """What the state of the way to the node means for a dial that is not over."""
+        if self.up.mode is LinkMode.PASS:
+            if self._dial_later:
+                self._begin_dial()
+            return
+        self._stop_dialling()
+        if self.up.mode is LinkMode.HOLD and not self.dialling:
+            self.dialling = self._dial_later = True
+
     def _stop_dialling(self) -> None:
         """Give up a dial; one whose handshake is over goes on, for the node has the connection already."""
+        if self._dial_later:
+            self._dial_later = self.dialling = False
         if self._dial_task is None or _is_connected(self._dial_socket):
             return
         self._dial_task.cancel()
@@ -162,11 +184,25 @@ class Connection:
             self._dial_task = None
             self.dialling = False
             self.down.send_reset()  # refused: it must look so to the dialler, not like a clean end
-            if self.up.source is None:
-                self.link.connections.discard(self)
+            self._forget_if_over()
             return
         self._dial_task = self._dial_socket = None  # connected: from here on nobody cancels it
-        await self.loop.create_connection(lambda: self.down, sock=sock)
+        transport, _ = await self.loop.create_connection(lambda: self.down, sock=sock)
+        self._join(transport)
+
+    def _join(self, transport: asyncio.Transport) -> None:
+        """The node's end is there. Never sooner: uvloop would close twice what is aborted before it was handed over."""
+        self.dialling = False
+        if self._closing or self.link.refusing:
+            self._closing = True
+            reset(transport)
+        elif not transport.is_closing():
+            self.down.use(transport)
+        self._forget_if_over()
+
+    def _forget_if_over(self) -> None:
+        if self.up.source is None and self.down.source is None and not self.dialling:
+            self.link.connections.discard(self)
 
     async def _node_socket(self) -> socket.socket:
         spec = self.link.spec

@@ -24,6 +24,7 @@ __all__ = ["PASSING", "Delivery"]
 
 PASSING = (LinkMode.PASS, LinkMode.BEHIND)
 """Modes in which bytes are passed on."""
+_LOSING = (LinkMode.DROP, LinkMode.REFUSE)
 
 
 class Delivery:
@@ -48,6 +49,7 @@ class Delivery:
         self.tally = tally
         self.mode = state.mode
         self.chain = Chain(round(state.delay_ms * 1e6))
+        self.chain.line.holding = self.mode is LinkMode.HOLD
         self.source: asyncio.Transport | None = None
         self.sink: asyncio.Transport | None = None
         self.lossy = self.ended = self.source_ended = False
@@ -56,6 +58,11 @@ class Delivery:
         self._timer_ns = NEVER
         self._direct = self._sink_full = self._held = False
         self._write: Callable[[bytes], None] = _nowhere
+
+    @property
+    def loses(self) -> bool:
+        """What comes now is lost: it is cut, or held behind something that was."""
+        return self.mode in _LOSING or (self.mode is LinkMode.HOLD and self.lossy)
 
     def put(self, item: Item) -> None:
         """Something travels in this direction from now on."""
@@ -70,10 +77,11 @@ class Delivery:
         """Put a state in force for what waits and what comes."""
         self.mode = state.mode
         self.chain.line.set_delay(round(state.delay_ms * 1e6))
-        if self.mode in PASSING:
-            self._pump()
-        else:
+        self.chain.line.holding = self.mode is LinkMode.HOLD
+        if self.loses:
             self._discard()
+        else:
+            self._pump()
 
     def attach(self, sink: asyncio.Transport) -> None:
         """There is somewhere to write to now."""
@@ -143,7 +151,7 @@ class Delivery:
         self._pump()
 
     def _has_room(self) -> bool:
-        return (self.sink is not None and not self._sink_full) or self.mode not in PASSING
+        return (self.sink is not None and not self._sink_full) or self.mode in _LOSING
 
     def _emit(self, item: Item) -> None:
         _, data, first, count = item
@@ -194,7 +202,7 @@ class Delivery:
             return
         self._held = hold
         if hold:
-            self.tally.saturated += full and chain.line.delay_ns > 0
+            self.tally.saturated += full and (chain.line.delay_ns > 0 or chain.line.holding)
             source.pause_reading()
         else:
             source.resume_reading()

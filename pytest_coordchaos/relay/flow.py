@@ -6,27 +6,26 @@ Hence `pause_writing` and `resume_writing`, which speak of the same transport, a
 - Pass: bytes go straight on.
 - Delay: each chunk, the end of the stream and a reset go on `delay` after they were received, in
   order, pipelined. A change of the delay holds for what waits as well, by its own receive time.
+- Hold: everything waits, in order, until the hold is lifted; when that is much the sender is held back.
 - Drop: everything is discarded, the end of the stream and resets too. What waited in the chain was
   in flight, and is lost. What the receiver's socket had taken before is past the cut.
 - Behind: bytes are passed on to what discards them (Toxiproxy); the end of the stream and resets are
   lost here, because that would pass them on.
 
-A flow that lost anything is `lossy`; its connection is reset when the cut is lifted.
+A flow that lost anything is `lossy`: nothing is held for it, and its connection is reset when the cut is lifted.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
-import sys
-import traceback
-from collections.abc import Callable, Sequence
 from time import monotonic_ns
 from typing import TYPE_CHECKING, cast
 
 from pytest_coordchaos.faults.model import DirectionState, LinkMode
-from pytest_coordchaos.relay.delivery import PASSING, Delivery
-from pytest_coordchaos.relay.framing.base import Frame, Framer
+from pytest_coordchaos.relay.counter import Counter
+from pytest_coordchaos.relay.delivery import Delivery
+from pytest_coordchaos.relay.framing.base import Framer
 from pytest_coordchaos.relay.toxics.base import CLOSE, EOF, RESET
 
 if TYPE_CHECKING:
@@ -47,26 +46,20 @@ class Flow(Delivery, asyncio.Protocol):
         twin: The other direction of the connection.
     """
 
-    __slots__ = ("_feed", "_framer", "_uncounted", "twin")
+    __slots__ = ("_counter", "_uncounted", "twin")
 
     twin: Flow
 
     def __init__(self, conn: Connection, tally: Tally, framer: Framer, store: Store, state: DirectionState) -> None:
         super().__init__(conn, tally, store, state)
-        self._framer = framer
-        self._feed: Callable[[bytes], Sequence[Frame]] | None = None if framer.lost else framer.feed
+        self._counter = Counter(framer, store, tally)
         self._uncounted = store.uncounted
 
     # -- from the transport read from --------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The transport to read from is there."""
-        self.source = source = cast(asyncio.Transport, transport)  # uvloop's are none by inheritance
-        source.set_write_buffer_limits(high=_WRITE_BUFFER)
-        # asyncio does this only for sockets it made itself; with Nagle a small message waits 40 ms for an acknowledgement
-        source.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.twin.attach(source)
-        self.conn.opened(self, source)
+        """The transport to read from is there; the connection says when it is to be used."""
+        self.conn.opened(self, cast(asyncio.Transport, transport))  # uvloop's are none by inheritance
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the sender: the hot path."""
@@ -78,8 +71,8 @@ class Flow(Delivery, asyncio.Protocol):
         if self._direct:
             self._write(data)
             tally.delivered += len(data)
-            if self._feed is not None:
-                self._uncounted.append((self, data, now))
+            if self._counter.feed is not None:
+                self._uncounted.append((self._counter, data, now))
                 if len(self._uncounted) >= _COUNT_AT_ONCE or len(data) > _COUNT_SOON:
                     self._store.settle()
         else:
@@ -89,11 +82,7 @@ class Flow(Delivery, asyncio.Protocol):
         """The sender closed its side; the other direction goes on."""
         self.source_ended = True
         self._store.settle()
-        if self._feed is not None:
-            frames = self._framer.finish()
-            if frames:
-                now = monotonic_ns()
-                self._store.add(frames, self.tally, now, now if self._direct else 0)
+        self._counter.finish(delivered=self._direct)
         self._mark(EOF)
         return True
 
@@ -113,6 +102,14 @@ class Flow(Delivery, asyncio.Protocol):
 
     # -- from the connection -----------------------------------------------------------------------
 
+    def use(self, source: asyncio.Transport) -> None:
+        """Read from this transport, and let the twin write to it."""
+        self.source = source
+        source.set_write_buffer_limits(high=_WRITE_BUFFER)
+        # asyncio does this only for sockets it made itself; with Nagle a small message waits 40 ms for an acknowledgement
+        source.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.twin.attach(source)
+
     def send_reset(self) -> None:
         """A reset travels in this direction, after what was received before it."""
         self._mark(RESET)
@@ -124,38 +121,24 @@ class Flow(Delivery, asyncio.Protocol):
     def count_nothing(self, tally: Tally) -> None:
         """Frame nothing, and count bytes on a tally of no ledger (a probe's connection)."""
         self.tally = tally
-        self._feed = None
-
-    def count(self, data: bytes, offered_ns: int, delivered_ns: int) -> tuple[int, int]:
-        """Put the messages that end in `data` into the store; returns the first one's number, and how many."""
-        if self._feed is None:
-            return 0, 0
-        try:
-            frames = self._feed(data)
-        except Exception:  # counting must never cost anybody a byte
-            traceback.print_exc(file=sys.stderr)
-            self._feed = None
-            return 0, 0
-        if not frames:
-            if self._framer.lost:
-                self._feed = None
-            return 0, 0
-        return self._store.add(frames, self.tally, offered_ns, delivered_ns), len(frames)
+        self._counter.stop(tally)
 
     # -- inside ------------------------------------------------------------------------------------
 
     def _data_indirect(self, data: bytes, now: int) -> None:
         self._store.settle()
-        first, count = self.count(data, now, 0)
+        first, count = self._counter.count(data, now, 0)
         self.lossy |= self.mode is LinkMode.BEHIND
-        if self.mode not in PASSING or (self.sink is None and not self.conn.dialling):
+        if self.loses or (self.sink is None and not self.conn.dialling):
             self.lossy = True
             self.conn.discarded(self, len(data))
             return
+        if self.mode is LinkMode.HOLD:
+            self.conn.held(self, len(data))
         self.put((now, data, first, count))
 
     def _mark(self, mark: bytes) -> None:
-        if self.mode is not LinkMode.PASS:
+        if self.loses or self.mode is LinkMode.BEHIND:
             self.lossy = True
         elif self.sink is not None or self.conn.dialling:
             self.put((monotonic_ns(), mark, 0, 0))

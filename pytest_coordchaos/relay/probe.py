@@ -27,6 +27,7 @@ _BYTES = b"coordchaos probe".ljust(64, b".")
 _DEADLINE_S = 1.0
 _SLACK_MS = 50.0  # a delay of d is proven by an arrival in [d, d + slack)
 _AT_ONCE = 16
+_STOPPED = {LinkMode.DROP: "discarded", LinkMode.HOLD: "held"}
 _TRIES = 3  # a late arrival may be the machine's fault: the best of so many counts
 
 
@@ -99,8 +100,9 @@ class Probe:
         self.connection: Connection | None = None
         self.far: asyncio.Future[socket.socket] = loop.create_future()
         self._far_end = far_end
-        self._discards = {True: 0, False: 0}
-        self._enough: dict[bool, asyncio.Future[None]] = {True: loop.create_future(), False: loop.create_future()}
+        ways = [(upstream, mode) for upstream in (True, False) for mode in _STOPPED]
+        self._stopped = dict.fromkeys(ways, 0)
+        self._enough: dict[tuple[bool, LinkMode], asyncio.Future[None]] = {way: loop.create_future() for way in ways}
 
     async def far_socket(self) -> socket.socket:
         """What the connection dials."""
@@ -108,14 +110,22 @@ class Probe:
 
     def discarded(self, upstream: bool, size: int) -> None:
         """The data path threw away so many bytes of the probe's."""
-        self._discards[upstream] += size
-        if self._discards[upstream] >= len(_BYTES) and not self._enough[upstream].done():
-            self._enough[upstream].set_result(None)
+        self._stop(upstream, LinkMode.DROP, size)
 
-    async def wait_discarded(self, upstream: bool) -> int:
-        """Wait until a whole probe was thrown away, or the deadline; returns how many bytes were."""
-        await asyncio.wait([self._enough[upstream]], timeout=_DEADLINE_S)
-        return self._discards[upstream]
+    def held(self, upstream: bool, size: int) -> None:
+        """The data path keeps so many bytes of the probe's."""
+        self._stop(upstream, LinkMode.HOLD, size)
+
+    async def wait_stopped(self, upstream: bool, mode: LinkMode) -> int:
+        """Wait until a whole probe was thrown away, or is held, or the deadline; returns how many bytes were."""
+        await asyncio.wait([self._enough[upstream, mode]], timeout=_DEADLINE_S)
+        return self._stopped[upstream, mode]
+
+    def _stop(self, upstream: bool, mode: LinkMode, size: int) -> None:
+        self._stopped[upstream, mode] += size
+        enough = self._enough[upstream, mode]
+        if self._stopped[upstream, mode] >= len(_BYTES) and not enough.done():
+            enough.set_result(None)
 
     def close(self) -> None:
         """Leave nothing behind."""
@@ -193,8 +203,8 @@ async def _try_both(link: Link, far_end: FarEnd, probe: Probe, near: socket.sock
 async def _try_direction(
     probe: Probe, state: DirectionState, sender: socket.socket, receiver: socket.socket, *, upstream: bool
 ) -> _Seen:
-    if state.mode is LinkMode.DROP:
-        return await _try_drop(probe, sender, receiver, upstream=upstream)
+    if state.mode in _STOPPED:
+        return await _try_stop(probe, state.mode, sender, receiver, upstream=upstream)
     best_ms = float("inf")
     for _ in range(_TRIES):
         took_ms = await _try_pass(sender, receiver, state.delay_ms)
@@ -207,18 +217,18 @@ async def _try_direction(
     return state.delay_ms <= best_ms < state.delay_ms + _SLACK_MS, text
 
 
-async def _try_drop(probe: Probe, sender: socket.socket, receiver: socket.socket, *, upstream: bool) -> _Seen:
+async def _try_stop(probe: Probe, mode: LinkMode, sender: socket.socket, receiver: socket.socket, *, upstream: bool) -> _Seen:
     await asyncio.get_running_loop().sock_sendall(sender, _BYTES)
-    discarded = await probe.wait_discarded(upstream)
+    stopped, how = await probe.wait_stopped(upstream, mode), _STOPPED[mode]
     try:
         arrived: int | None = len(receiver.recv(len(_BYTES)))
     except BlockingIOError:
         arrived = None
     if arrived is not None:
         return False, f"{arrived} bytes arrived" if arrived else "the end of the stream arrived"
-    if discarded != len(_BYTES):
-        return False, f"{discarded} of {len(_BYTES)} bytes were discarded within {_DEADLINE_S * 1e3:.0f} ms"
-    return True, f"{discarded} bytes were discarded, none arrived"
+    if stopped != len(_BYTES):
+        return False, f"{stopped} of {len(_BYTES)} bytes were {how} within {_DEADLINE_S * 1e3:.0f} ms"
+    return True, f"{stopped} bytes were {how}, none arrived"
 
 
 async def _try_pass(sender: socket.socket, receiver: socket.socket, delay_ms: float) -> float:

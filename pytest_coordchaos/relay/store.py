@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pytest_coordchaos.relay.framing.base import Frame
 
 if TYPE_CHECKING:
-    from pytest_coordchaos.relay.flow import Flow
+    from pytest_coordchaos.relay.counter import Counter
 
 __all__ = ["BATCH_BIT", "DEFAULT_MAX_MESSAGES", "ROW", "Store", "Tally", "Window"]
 
@@ -73,7 +73,7 @@ class Store:
     """Rows of messages by their running number, in order of `offered_ns`.
 
     Attributes:
-        uncounted: Bytes passed on whose messages are not in the store yet (flow, bytes, when), in order; see `settle`.
+        uncounted: Bytes passed on whose messages are not in the store yet (counter, bytes, when), in order; see `settle`.
         next_row: Number of the next message.
         class_names: Names of classes by number.
 
@@ -83,7 +83,7 @@ class Store:
 
     def __init__(self, max_messages: int = DEFAULT_MAX_MESSAGES) -> None:
         self.max_messages = max_messages
-        self.uncounted: list[tuple[Flow, bytes, int]] = []
+        self.uncounted: list[tuple[Counter, bytes, int]] = []
         self.next_row = 0
         self.class_names: list[str] = []
         self._class_numbers: dict[str, int] = {}
@@ -102,8 +102,8 @@ class Store:
         One by one, between a read and a write, counting would cost thrice as much.
         """
         uncounted = self.uncounted
-        for flow, data, passed_ns in uncounted:
-            flow.count(data, passed_ns, passed_ns)
+        for counter, data, passed_ns in uncounted:
+            counter.count(data, passed_ns, passed_ns)
         uncounted.clear()
 
     def add(self, frames: Sequence[Frame], tally: Tally, offered_ns: int, delivered_ns: int) -> int:

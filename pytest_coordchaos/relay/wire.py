@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pytest_coordchaos.cost.ledger import LinkId
-from pytest_coordchaos.faults.model import DirectionState, LinkMode
+from pytest_coordchaos.faults.model import DirectionState
 from pytest_coordchaos.relay.reading import (
     Address,
     BadRequest,
@@ -20,6 +20,7 @@ from pytest_coordchaos.relay.reading import (
     read_object,
     read_sources,
 )
+from pytest_coordchaos.relay.states import state_from_json, state_to_json
 from pytest_coordchaos.system.protocols import PROTOCOLS
 
 __all__ = [
@@ -40,8 +41,6 @@ __all__ = [
 Json = dict[str, object]
 WayTotals = tuple[int, int, int, int]
 """Bytes offered, delivered and framed, and turns, of one direction of one link since it was made."""
-
-_MAX_DELAY_MS = 3_600_000.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +159,7 @@ class ProbeResult:
         return cls(
             link=link_from_json(item.get("link"), "probe.link"),
             direction=str(item.get("direction")),
-            expected=_state(item.get("expected"), "probe.expected"),
+            expected=state_from_json(item.get("expected"), "probe.expected"),
             ok=item.get("ok") is True,
             observed=str(item.get("observed")),
             took_ms=read_number(item.get("took_ms"), "probe.took_ms"),
@@ -229,14 +228,9 @@ def states_from_json(raw: object, where: str) -> dict[LinkId, tuple[DirectionSta
         link = link_from_json(item.get("link"), f"{where}[{number}].link")
         if link in states:
             raise BadRequest(f"{where}[{number}]: link {link} is named twice")
-        up, down = (_state(item.get(name), f"{where}[{number}].{name}") for name in ("upstream", "downstream"))
+        up, down = (state_from_json(item.get(name), f"{where}[{number}].{name}") for name in ("upstream", "downstream"))
         states[link] = (up, down)
     return states
-
-
-def state_to_json(state: DirectionState) -> Json:
-    """A direction's state as a JSON object."""
-    return {"mode": state.mode.value, "delay_ms": state.delay_ms}
 
 
 def link_to_json(link: LinkId) -> list[str]:
@@ -254,14 +248,3 @@ def link_from_json(raw: object, where: str) -> LinkId:
 def is_loopback(host: str) -> bool:
     """Whether a numeric address is one of this machine's own, reachable from nowhere else."""
     return host == "::1" or host.startswith("127.")
-
-
-def _state(raw: object, where: str) -> DirectionState:
-    item = read_object(raw, where)
-    mode, delay_ms = item.get("mode", "pass"), item.get("delay_ms", 0)
-    if mode not in list(LinkMode):
-        raise BadRequest(f"{where}.mode: {mode!r} is not known; allowed: {', '.join(LinkMode)}")
-    number = read_number(delay_ms, f"{where}.delay_ms")
-    if not 0 <= number <= _MAX_DELAY_MS:
-        raise BadRequest(f"{where}.delay_ms: {number:g} is not allowed; 0 to {_MAX_DELAY_MS:.0f} are")
-    return DirectionState(LinkMode(str(mode)), number)

@@ -17,6 +17,7 @@ from pytest_coordchaos.relay.control_client import LinkSpec, RelayControl
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 SOURCE = "127.83.4.1"
 DROP = DirectionState(LinkMode.DROP)
+HOLD = DirectionState(LinkMode.HOLD)
 REFUSE = DirectionState(LinkMode.REFUSE)
 _numbers = itertools.count(1)
 

@@ -42,7 +42,7 @@ LINK = {"link": ["a", "b", "p"], "listen": ["127.0.0.1", 0], "upstream": ["127.0
         ("POST", "/coordchaos/links", {**LINK, "classes": {"x": "y"}}, 400, "class numbers 0 to 65535"),
         ("POST", "/coordchaos/links", {**LINK, "link": ["a", "b"]}, 400, "allowed: [source, target, port]"),
         ("POST", "/coordchaos/apply", UNKNOWN, 404, "there is no link"),
-        ("POST", "/coordchaos/apply", WRONG_STATE % '{"mode": "slow"}', 400, "allowed: pass, drop, refuse"),
+        ("POST", "/coordchaos/apply", WRONG_STATE % '{"mode": "slow"}', 400, "allowed: pass, hold, drop, refuse"),
         ("POST", "/coordchaos/apply", WRONG_STATE % '{"delay_ms": -1}', 400, "-1 is not allowed"),
         ("POST", "/coordchaos/apply", WRONG_STATE % '{"delay_ms": NaN}', 400, "nan is not a number"),
         ("POST", "/coordchaos/ledger", '{"since": [0]}', 400, "allowed: [row, time_ns]"),

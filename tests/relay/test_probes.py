@@ -15,13 +15,22 @@ from pytest_coordchaos.relay.flow import Flow
 from pytest_coordchaos.relay.listening import Listening
 from pytest_coordchaos.relay.server import Relay
 from pytest_coordchaos.relay.wire import ProbeResult
-from tests.relay.rig import DROP, REFUSE, link_name, spec
+from tests.relay.rig import DROP, HOLD, REFUSE, link_name, spec
 
 SLOW = DirectionState(LinkMode.PASS, 40.0)
 
 
 async def test_an_honest_data_path_is_believed() -> None:
-    for up, down in ((DROP, PASS), (PASS, DROP), (SLOW, PASS), (DROP, SLOW), (REFUSE, PASS), (PASS, PASS)):
+    for up, down in (
+        (DROP, PASS),
+        (PASS, DROP),
+        (SLOW, PASS),
+        (DROP, SLOW),
+        (HOLD, DROP),
+        (PASS, HOLD),
+        (REFUSE, PASS),
+        (PASS, PASS),
+    ):
         assert await _oks(up, down) == [True, True]
 
 
@@ -53,6 +62,14 @@ async def test_silence_alone_is_no_proof_of_a_cut(monkeypatch: pytest.MonkeyPatc
 
     assert (up.ok, up.observed) == (False, "0 of 64 bytes were discarded within 1000 ms")
     assert (down.ok, down.observed) == (False, "nothing arrived within 1000 ms")
+
+
+async def test_bytes_that_are_discarded_are_no_proof_that_they_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Flow, "data_received", lambda flow, data: flow.conn.discarded(flow, len(data)))
+    (up, down) = await _probe(HOLD, DROP)
+
+    assert (up.ok, up.observed) == (False, "0 of 64 bytes were held within 1000 ms")
+    assert down.ok
 
 
 async def test_a_delay_that_is_not_kept_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

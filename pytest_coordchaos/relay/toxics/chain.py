@@ -14,15 +14,16 @@ class Line(Holding):
 
     Attributes:
         delay_ns: The delay; a change holds for what waits as well, by its own time.
+        holding: Nothing goes on, whatever its time.
         closing: A stage before it closes the connection.
         aborting: A stage before it resets the connection.
     """
 
-    __slots__ = ("aborting", "closing", "delay_ns")
+    __slots__ = ("aborting", "closing", "delay_ns", "holding")
 
     def __init__(self, delay_ns: int) -> None:
         super().__init__()
-        self.closing = self.aborting = False
+        self.closing = self.aborting = self.holding = False
         self.set_delay(delay_ns)
 
     def set_delay(self, delay_ns: int) -> None:
@@ -38,7 +39,7 @@ class Line(Holding):
 
     def due_ns(self) -> int:
         """When the oldest item may go."""
-        return self.queue[0][0] + self.delay_ns if self.queue else NEVER
+        return self.queue[0][0] + self.delay_ns if self.queue and not self.holding else NEVER
 
     def flush(self) -> list[Item]:
         """Everything, in order; what a mark asked for is forgotten with it."""
@@ -64,7 +65,7 @@ class Chain:
     def idle(self) -> bool:
         """It does nothing and holds nothing: bytes may go past it."""
         line = self.line
-        return not line.queue and not line.delay_ns and len(self.stages) == 1
+        return not line.queue and not line.delay_ns and not line.holding and len(self.stages) == 1
 
     @property
     def full(self) -> bool:
