@@ -91,6 +91,13 @@ class RelayControl:
         """
         return int((await self._call("POST", "/coordchaos/reset-node", {"node": node}))["reset"])
 
+    async def node_is_back(self, node: str) -> None:
+        """A node that was killed accepts connections again: nothing to do, the relay dials it for every connection."""
+
+    def notes(self, since_ns: int) -> tuple[str, ...]:
+        """What a reader of a report should know: nothing."""
+        return ()
+
     async def mark(self) -> Mark:
         """Where the ledger stands now."""
         return _mark(await self._call("POST", "/coordchaos/mark"))

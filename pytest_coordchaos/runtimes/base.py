@@ -108,8 +108,10 @@ class Runtime(Protocol):
         """User plus system CPU seconds of the node so far, dead incarnations included."""
         ...
 
-    async def spawn_helper(self, name: str, argv: Sequence[str], *, log: Path, pass_env: Mapping[str, str]) -> int:
-        """Start a process of ours (the relay) under the same guard; returns its pid."""
+    async def spawn_helper(
+        self, name: str, argv: Sequence[str], *, log: Path, pass_env: Mapping[str, str], lends: Sequence[Address] = ()
+    ) -> int:
+        """Start a process of ours (the relay) under the same guard, on reserved addresses that it is lent; returns its pid."""
         ...
 
     async def stop(self) -> None:

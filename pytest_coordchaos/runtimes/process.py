@@ -154,8 +154,10 @@ class ProcessRuntime:
         live: float = await self._guard.call("cpu", scope=self._scope, name=node)
         return max(before + live, member.dead_cpu_s)  # it may have died meanwhile, and then it has been added up
 
-    async def spawn_helper(self, name: str, argv: Sequence[str], *, log: Path, pass_env: Mapping[str, str]) -> int:
-        """Start a process of ours (the relay) under the same guard; returns its pid.
+    async def spawn_helper(
+        self, name: str, argv: Sequence[str], *, log: Path, pass_env: Mapping[str, str], lends: Sequence[Address] = ()
+    ) -> int:
+        """Start a process of ours (the relay) under the same guard, on reserved addresses that it is lent; returns its pid.
 
         Its state and exit status are those of `helper:<name>`.
 
@@ -164,7 +166,8 @@ class ProcessRuntime:
         """
         member = _Member(log=log, argv=argv)
         self._members[f"helper:{name}"] = member
-        return await self._spawn(f"helper:{name}", member, argv, pass_env, self._root, hosts="", lend=[])
+        lend: list[list[object]] = [list(address) for address in lends]
+        return await self._spawn(f"helper:{name}", member, argv, pass_env, self._root, hosts="", lend=lend)
 
     async def stop(self) -> None:
         """End everything of this cluster and give back ports and addresses; returns when nothing is left. Idempotent."""

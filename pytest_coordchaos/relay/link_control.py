@@ -1,0 +1,48 @@
+"""What a cluster asks of whatever carries its links, so that it need not know who applies their states."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from pytest_coordchaos.cost.ledger import Ledger, LinkId
+from pytest_coordchaos.faults.model import DirectionState
+from pytest_coordchaos.relay.wire import LinkCounts, Mark, ProbeResult
+
+__all__ = ["LinkControl"]
+
+
+class LinkControl(Protocol):
+    """The links of one cluster: the relay alone, or the relay with Toxiproxy behind it."""
+
+    async def apply(self, states: Mapping[LinkId, tuple[DirectionState, DirectionState]]) -> tuple[ProbeResult, ...]:
+        """Put (upstream, downstream) states in force on the links given; they are in force and probed when this returns."""
+        ...
+
+    async def reset_node(self, node: str) -> int:
+        """Reset the node's end of every connection to it, just before it is killed; returns how many there were."""
+        ...
+
+    async def node_is_back(self, node: str) -> None:
+        """A node that was killed accepts connections again."""
+        ...
+
+    async def mark(self) -> Mark:
+        """Where the ledger stands now."""
+        ...
+
+    async def ledger(self, since: Mark, until: Mark | None = None) -> Ledger:
+        """What crossed the links between two marks, or until now."""
+        ...
+
+    async def live(self) -> dict[LinkId, LinkCounts]:
+        """Counts of each link since it was made."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the links. Idempotent."""
+        ...
+
+    def notes(self, since_ns: int) -> tuple[str, ...]:
+        """What a reader of a report on a window that begins then (CLOCK_MONOTONIC) should know."""
+        ...
