@@ -127,5 +127,5 @@ def test_a_version_without_a_number_is_taken_with_a_word() -> None:
 
 @pytest.mark.parametrize("version", ["2.11.0", "2.9.0", "1.2"])
 def test_versions_that_are_too_old(version: str) -> None:
-    with pytest.raises(UsageError, match="is too old; allowed: 2[.]12 or later"):
+    with pytest.raises(UsageError, match=r"is too old; allowed: 2\.12 or later"):
         version_note(version, "the server at 127.0.0.1:8474")

@@ -72,10 +72,7 @@ async def _through(
                     return _both("nothing passed before the toxics were added")
             for toxic in toxics:
                 await call(server.client.add_toxic, proxy.name, toxic)
-            passing = [
-                _try_pass(toxics, stream, *ends) for stream, ends in zip(_STREAMS, ((near, far), (far, near)), strict=True)
-            ]
-            up, down = await asyncio.gather(*passing)
+            up, down = await asyncio.gather(_try_pass(toxics, "upstream", near, far), _try_pass(toxics, "downstream", far, near))
             await call(server.client.delete, proxy.name)
             received = await _received(server, call, proxy.name) if server.metrics else {}
             up = up or await _after_cut(far, received.get("upstream"))
@@ -117,8 +114,13 @@ async def _after_cut(receiver: socket.socket, received: int | None) -> Seen:
 async def _taken(sender: socket.socket) -> None:
     """Wait until the other side's kernel has everything. TimeoutError: it has not."""
     async with asyncio.timeout(_DEADLINE_S):
-        while struct.unpack("i", fcntl.ioctl(sender, termios.TIOCOUTQ, bytes(4)))[0]:
+        while _unsent(sender):  # noqa: ASYNC110  # the kernel's queue tells nobody that it is empty
             await asyncio.sleep(0.001)
+
+
+def _unsent(sender: socket.socket) -> int:
+    size: int = struct.unpack("i", fcntl.ioctl(sender, termios.TIOCOUTQ, bytes(4)))[0]
+    return size
 
 
 async def _pass_ms(sender: socket.socket, receiver: socket.socket, delay_ms: float) -> float:
