@@ -47,8 +47,7 @@ PURE = [
     "cost/*.py",
     "checkers/*.py",
     "relay/framing/*.py",
-    "relay/toxics/base.py",
-    "relay/toxics/chain.py",
+    "relay/toxics/*.py",
     "relay/toxiproxy/model.py",
 ]
 IMPURE_MODULES = {"pytest", "socket", "asyncio", "threading", "subprocess", "selectors", "multiprocessing", "docker", "toxiproxy"}
