@@ -138,6 +138,9 @@ class Cluster:
         sets = tuple(frozenset([group] if isinstance(group, str) else group) for group in groups)
         if len(sets) < 2 or not all(sets):
             raise UsageError("partition(...): give two or more groups of node names, none empty")
+        named = frozenset().union(*sets)
+        if all(any({a, b} <= group for group in sets) for a in named for b in named):
+            raise UsageError("partition(...): these groups cut nothing; every two of their nodes are together in one")
         return self.apply(Partition(sets))
 
     def cut(self, a: str, b: str, *, both_ways: bool = False) -> ActiveFault:

@@ -99,6 +99,9 @@ class Conductor:
             text = f"unknown: the run could not be evaluated: {trouble}\nReproduce: {request.reproduce}"
             return None if skipped else outcomes.failure_of(Status.UNKNOWN, text)
         found = self._judge(item, request, runs)
+        if error is not None and isinstance(found, outcomes.Unknown) and not any(len(run.history) for run in runs):
+            found = None  # that nothing was recorded is no news: the test never got there
+            runs = tuple(run for run in runs if run.nodes)
         self._attach(item, runs, failed=error is not None or found is not None, said=found is not None)
         if error is not None and not skipped and found is None:
             text = f"Seed: {self._settings.seed}\nReproduce: {request.reproduce}"

@@ -79,6 +79,9 @@ def _directory(config: pytest.Config, value: Value, origin: str) -> Path | None:
     directory = Path(os.path.normpath(base / str(value)))
     if directory.exists() and not directory.is_dir():
         raise UsageError(f"report directory {directory} (from {origin}) is a file; allowed: a directory, or a name still free")
+    nearest = next(path for path in (directory, *directory.parents) if path.exists())
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)):
+        raise UsageError(f"report directory {directory} (from {origin}) cannot be made or written to; allowed: one that can")
     return directory
 
 

@@ -122,11 +122,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """The table of all runs, on the controller; never raises."""
     if hasattr(config, "workerinput") or not config.stash[_SETTINGS].enabled:
         return
-    if config.get_verbosity() < 0 or config.getoption("no_summary", False):
-        return
     from pytest_coordchaos.report.summary import write_summary
 
-    write_summary(terminalreporter, config.stash[_SETTINGS])
+    quiet = config.get_verbosity() < 0 or bool(config.getoption("no_summary", False))
+    write_summary(terminalreporter, config.stash[_SETTINGS], quiet=quiet)
 
 
 def pytest_coordchaos_reporters(config: pytest.Config) -> dict[str, object] | None:

@@ -49,6 +49,9 @@ def test_invariants_and_reporters_of_a_conftest_take_part(suite: Suite) -> None:
     result.stdout.fnmatch_lines(["few: violated (2 operations)"])
     result.stdout.fnmatch_lines(["reporter 'fail' failed on test_few.py::test_few: OSError: disk full"])
     assert (suite.path / "told.txt").read_text() == "test_few.py::test_few held\ntest_few.py::test_many violated\n"
+    quiet = suite.run("-q", "-k", "test_few")
+    quiet.stdout.fnmatch_lines(["reporter 'fail' failed on test_few.py::test_few: OSError: disk full"])
+    quiet.stdout.no_fnmatch_line("test * operations *")
 
 
 def test_a_name_given_twice_is_an_error_that_names_it(suite: Suite) -> None:

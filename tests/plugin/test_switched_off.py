@@ -165,6 +165,12 @@ def test_a_report_directory_that_is_a_file_is_refused_at_once(suite: Suite) -> N
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: report directory *taken (from --coordchaos-report) is a file; allowed: a directory, *"])
+    result = suite.off("--coordchaos-report=taken/below")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: report directory *taken/below (from --coordchaos-report) cannot be made or written to; *"]
+    )
 
 
 def test_blocking_the_plugin_leaves_nothing_of_it(suite: Suite) -> None:

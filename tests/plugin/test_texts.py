@@ -49,6 +49,16 @@ def test_a_test_that_failed_by_itself_gets_the_verdict_as_a_note(suite: Suite) -
     )
 
 
+def test_a_test_that_failed_before_it_recorded_anything_says_only_why_it_failed(suite: Suite) -> None:
+    """Beside a seed and the command that runs it again."""
+    text = "import pytest\n@pytest.mark.invariants('linearizable')\ndef test_early(echo): echo.cut('n1', 'n9')"
+    shown = suite.file("test_early.py", text).run().stdout
+
+    shown.fnmatch_lines(["E*UsageError: There is no node 'n9'; *", "Seed: 7", "Reproduce: pytest *::test_early"])
+    shown.no_fnmatch_line("E*unknown*")
+    shown.no_fnmatch_line("Allow:*")
+
+
 def test_a_test_that_recorded_nothing_is_told_what_to_do(suite: Suite) -> None:
     result = suite.promises().run("-k", "test_marked_without_a_cluster")
 

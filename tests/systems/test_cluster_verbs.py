@@ -196,6 +196,7 @@ def test_wait_healed_refuses_to_wait_for_what_is_still_in_force(mesh: Cluster) -
     [
         (lambda mesh: mesh.cut("n1", "n9"), "no node 'n9'; the system's nodes are: n1, n2, n3"),
         (lambda mesh: mesh.partition({"n1"}), "two or more groups"),
+        (lambda mesh: mesh.partition({"n1", "n2"}, {"n2"}), "cut nothing"),
         (lambda mesh: mesh.slow("n1", "n2", one_way_ms=-1), "one_way_ms=-1 is not allowed"),
         (lambda mesh: mesh.cut("n1", "n1"), "a node has no link to itself"),
         (lambda mesh: mesh.slow("n1", "n2", one_way_ms="5"), "one_way_ms='5' is not allowed"),
