@@ -9,20 +9,61 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 
 from pytest_coordchaos.faults.model import DirectionState, LinkMode
 from pytest_coordchaos.relay.flow import Flow
-from pytest_coordchaos.relay.framing import framer_pair
 from pytest_coordchaos.relay.store import Tally
 from pytest_coordchaos.relay.transports import reset
-from pytest_coordchaos.runtimes.doors import dial_through
 
 if TYPE_CHECKING:
-    from pytest_coordchaos.relay.link import Link
+    from pytest_coordchaos.relay.framing.base import Framer
     from pytest_coordchaos.relay.probe import Probe
+    from pytest_coordchaos.relay.store import Store
+    from pytest_coordchaos.relay.toxics.collection import Toxics
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "Way"]
+
+
+class Way(Protocol):
+    """What a connection goes through: a link of a cluster, or a proxy that belongs to none.
+
+    Attributes:
+        up_state, down_state: The states in force.
+        connections: Open ones.
+        toxics: What acts on them.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    store: Store
+    up_tally: Tally
+    down_tally: Tally
+    up_state: DirectionState
+    down_state: DirectionState
+    connections: set[Connection]
+    toxics: Toxics
+
+    @property
+    def refusing(self) -> bool:
+        """New connections are refused."""
+        ...
+
+    def framers(self) -> tuple[Framer, Framer]:
+        """Fresh framers of the two directions."""
+        ...
+
+    def probe_from(self, address: tuple[str, int]) -> Probe | None:
+        """The probe that dials from this address."""
+        ...
+
+    async def dial(self, dialling: Callable[[socket.socket], None]) -> socket.socket:
+        """A socket connected to where it leads; `dialling` is told of each socket before it is connected. OSError: none was."""
+        ...
+
+    def dial_failed(self, conn: Connection) -> None:
+        """Nothing could be dialled for this connection: tell its dialler."""
+        ...
 
 
 class Connection:
@@ -40,7 +81,7 @@ class Connection:
         "dialling", "down", "link", "loop", "probe", "talker", "up",
     )  # fmt: skip
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Way) -> None:
         self.link = link
         self.loop = link.loop
         self.talker: Flow | None = None
@@ -49,7 +90,7 @@ class Connection:
         self._dial_task: asyncio.Task[None] | None = None
         self._dial_socket: socket.socket | None = None
         self._closing = self._shut = self._dial_later = False
-        up_framer, down_framer = framer_pair(link.spec.protocol, link.spec.classes)
+        up_framer, down_framer = link.framers()
         self.up = Flow(self, link.up_tally, up_framer, link.store, link.up_state)
         self.down = Flow(self, link.down_tally, down_framer, link.store, link.down_state)
         self.up.twin, self.down.twin = self.down, self.up
@@ -69,6 +110,8 @@ class Connection:
         if self.probe is not None:
             self._make_uncounted(self.probe)
         self.link.connections.add(self)
+        if self.probe is None:  # a probe is to see the states alone
+            self.link.toxics.join(self.up, self.down)
         if self.probe is not None or self.up.mode is LinkMode.PASS:
             self._begin_dial()
         elif self.up.mode is LinkMode.HOLD:
@@ -135,6 +178,15 @@ class Connection:
                 reset(transport)
         self._forget_if_over()
 
+    def close_both(self) -> None:
+        """Close both ends at once, in good order; what is still held here is dropped."""
+        self._closing = True
+        self._stop_dialling()
+        for transport in (self.up.source, self.down.source):
+            if transport is not None:
+                transport.abort()  # without lingering 0 that is a FIN, and it waits for no stalled receiver
+        self._forget_if_over()
+
     # -- inside ------------------------------------------------------------------------------------
 
     def _lift(self, flow: Flow) -> None:
@@ -183,7 +235,7 @@ class Connection:
         except OSError:
             self._dial_task = None
             self.dialling = False
-            self.down.send_reset()  # refused: it must look so to the dialler, not like a clean end
+            self.link.dial_failed(self)
             self._forget_if_over()
             return
         self._dial_task = self._dial_socket = None  # connected: from here on nobody cancels it
@@ -203,12 +255,13 @@ class Connection:
     def _forget_if_over(self) -> None:
         if self.up.source is None and self.down.source is None and not self.dialling:
             self.link.connections.discard(self)
+            self.link.toxics.leave(self.up, self.down)
 
     async def _node_socket(self) -> socket.socket:
-        spec = self.link.spec
-        family = socket.AF_INET6 if ":" in spec.upstream[0] else socket.AF_INET
-        self._dial_socket = sock = await self.link.doors.fresh(spec.dial_door, family)
-        return await dial_through(sock, spec.upstream_source, spec.upstream)
+        return await self.link.dial(self._keep)
+
+    def _keep(self, sock: socket.socket) -> None:
+        self._dial_socket = sock
 
 
 def _is_connected(sock: socket.socket | None) -> bool:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from collections.abc import Callable
 
 from pytest_coordchaos.faults.model import PASS, DirectionState, LinkMode
 from pytest_coordchaos.relay.connection import Connection
+from pytest_coordchaos.relay.framing import Framer, framer_pair
 from pytest_coordchaos.relay.listening import Listening
 from pytest_coordchaos.relay.probe import Asked, Probe
 from pytest_coordchaos.relay.store import Store, Tally
+from pytest_coordchaos.relay.toxics.collection import Toxics
 from pytest_coordchaos.relay.transports import reset
 from pytest_coordchaos.relay.wire import LinkSpec
-from pytest_coordchaos.runtimes.doors import Doors
+from pytest_coordchaos.runtimes.doors import Doors, dial_through
 
 __all__ = ["Link"]
 
@@ -25,15 +29,24 @@ class Link:
         doors: Where sockets of other network namespaces come from.
         store: Where its messages are kept.
         ways: Numbers of its upstream and downstream way.
+        seed: Seed of what its toxics draw.
 
     Attributes:
+        name: Its name as a proxy of the Toxiproxy API.
+        toxics: Added by somebody to its connections, beside the states; probes do not meet them.
+        enabled: Nobody disabled it as a proxy.
         up_state, down_state: The states in force.
         connections: Open ones, also those whose one end is gone and whose other must not know yet.
         version: Grows with every change of state.
     """
 
-    def __init__(self, spec: LinkSpec, listening: Listening, doors: Doors, store: Store, ways: tuple[int, int]) -> None:
+    def __init__(
+        self, spec: LinkSpec, listening: Listening, doors: Doors, store: Store, ways: tuple[int, int], *, seed: str
+    ) -> None:
         self.spec = spec
+        self.name = f"{spec.link.source}.{spec.link.target}.{spec.link.port}"
+        self.toxics = Toxics(f"{seed}/{self.name}")
+        self.enabled = True
         self.listening = listening
         self.doors = doors
         self.store = store
@@ -51,8 +64,8 @@ class Link:
 
     @property
     def refusing(self) -> bool:
-        """Connections are refused: one of the two directions says so."""
-        return LinkMode.REFUSE in (self.up_state.mode, self.down_state.mode)
+        """Connections are refused: one of the two directions says so, or it is disabled as a proxy."""
+        return not self.enabled or LinkMode.REFUSE in (self.up_state.mode, self.down_state.mode)
 
     @property
     def open_connections(self) -> int:
@@ -75,6 +88,14 @@ class Link:
                 conn.set_states(up, down)
         await self.listening.update()
         return asked
+
+    async def enable(self, enabled: bool) -> None:
+        """Enable or disable it as a proxy; whether it refuses is then for its states to say. OSError: as `open`."""
+        self.enabled = enabled
+        if not enabled:
+            for conn in list(self.connections):
+                conn.close_both()
+        await self.listening.update()
 
     def reset_connections(self) -> None:
         """Reset both ends of every connection."""
@@ -101,3 +122,18 @@ class Link:
     def probe_from(self, address: tuple[str, int]) -> Probe | None:
         """The probe whose connection this is; None for everybody else's."""
         return self.listening.forget(address)
+
+    def framers(self) -> tuple[Framer, Framer]:
+        """Fresh framers of a connection's two directions."""
+        return framer_pair(self.spec.protocol, self.spec.classes)
+
+    async def dial(self, dialling: Callable[[socket.socket], None]) -> socket.socket:
+        """A socket connected to the node; `dialling` is told of it before. OSError: it refused."""
+        family = socket.AF_INET6 if ":" in self.spec.upstream[0] else socket.AF_INET
+        sock = await self.doors.fresh(self.spec.dial_door, family)
+        dialling(sock)
+        return await dial_through(sock, self.spec.upstream_source, self.spec.upstream)
+
+    def dial_failed(self, conn: Connection) -> None:
+        """Refused: it must look so to the dialler, not like a clean end."""
+        conn.down.send_reset()

@@ -44,12 +44,14 @@ class Relay:
 
     Args:
         seed: Seed of the choice of ports.
+        toxic_seed: Seed of what toxics draw; default: `seed`.
         max_messages: How many messages the ledger keeps.
     """
 
-    def __init__(self, *, seed: str, max_messages: int) -> None:
+    def __init__(self, *, seed: str, max_messages: int, toxic_seed: str | None = None) -> None:
         self.links: dict[LinkId, Link] = {}
         self.store = Store(max_messages)
+        self._seed = seed if toxic_seed is None else toxic_seed
         self._ports = PortChooser(seed)
         self._listenings: dict[tuple[str, Address], Listening] = {}
         self._doors = Doors()
@@ -152,7 +154,7 @@ class Relay:
         if rival is not None:
             host, port = spec.listen
             raise Conflict(f"cannot listen on {host}:{port}: link {spec.link} could not be told from {rival.spec.link} there")
-        return Link(spec, listening, self._doors, self.store, (way, way + 1))
+        return Link(spec, listening, self._doors, self.store, (way, way + 1), seed=self._seed)
 
     async def _listening(self, spec: LinkSpec) -> Listening:
         """Where a link accepts: a port of its own, or one where links from other diallers accept already."""

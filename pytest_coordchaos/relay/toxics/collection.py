@@ -73,6 +73,7 @@ class Toxics:
 
     def __init__(self, seed: str) -> None:
         self._seed = seed
+        self._joined = 0
         self._toxics: dict[str, Toxic] = {}
         self._doses: dict[Delivery, dict[str, Dose]] = {}
         self._directions: dict[bool, dict[Delivery, int]] = {True: {}, False: {}}
@@ -91,8 +92,9 @@ class Toxics:
         """All of them: upstream ones first, each in order of addition."""
         return sorted(self._toxics.values(), key=lambda toxic: not toxic.upstream)
 
-    def join(self, up: Delivery, down: Delivery, number: int) -> None:
-        """A connection begins: the toxics act on its two directions. `number`: which one it is of this proxy's."""
+    def join(self, up: Delivery, down: Delivery) -> None:
+        """A connection begins: the toxics act on its two directions."""
+        number = self._joined = self._joined + 1
         self._directions[True][up] = self._directions[False][down] = number
         for toxic in self._toxics.values():
             self._dose(toxic, up if toxic.upstream else down, number)
