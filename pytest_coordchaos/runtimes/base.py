@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["Address", "Capability", "NodeSpec", "NodeState", "Runtime"]
+from pytest_coordchaos.errors import UsageError
+
+__all__ = ["Address", "Capability", "NodeSpec", "NodeState", "Runtime", "check_files"]
 
 Address = tuple[str, int]
 """(host, port) of a TCP endpoint."""
@@ -23,6 +26,7 @@ class Capability(StrEnum):
     ADD_NODE = "add-node"
     CLOCKS = "clocks"
     DISK_SYNCS = "disk-syncs"
+    LIMITS = "limits"
 
 
 class NodeState(StrEnum):
@@ -47,6 +51,8 @@ class NodeSpec:
         listens: Reserved addresses the node itself listens on: they are let go of just before it starts
             and held again when it is dead. None: not known; then only programs that set SO_REUSEADDR
             (or SO_REUSEPORT) can listen on reserved ports.
+        image: The container image; only where nodes are containers.
+        cpus, memory_mb: Processors and MiB of memory it may use at most; only where the runtime declares limits.
     """
 
     name: str
@@ -56,6 +62,9 @@ class NodeSpec:
     files: Mapping[str, str] = field(default_factory=dict)
     hosts: Mapping[str, str] = field(default_factory=dict)
     listens: Sequence[Address] | None = None
+    image: str = ""
+    cpus: float | None = None
+    memory_mb: int | None = None
 
 
 class Runtime(Protocol):
@@ -108,6 +117,14 @@ class Runtime(Protocol):
         """User plus system CPU seconds of the node so far, dead incarnations included."""
         ...
 
+    def dialler(self, node: str) -> Callable[[Address], Awaitable[socket.socket]] | None:
+        """Connects to an address of the node from its network; None: it can be dialled from here."""
+        ...
+
+    def network_pid(self, node: str) -> int:
+        """A process of the node's network namespace; 0: the node has none of its own, or it is not known."""
+        ...
+
     async def spawn_helper(
         self, name: str, argv: Sequence[str], *, log: Path, pass_env: Mapping[str, str], lends: Sequence[Address] = ()
     ) -> int:
@@ -117,3 +134,12 @@ class Runtime(Protocol):
     async def stop(self) -> None:
         """End everything of this cluster and give back ports and addresses. Idempotent."""
         ...
+
+
+def check_files(spec: NodeSpec) -> None:
+    """UsageError where a file would be written outside of the node's directory."""
+    for name in spec.files:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise UsageError(
+                f"Node {spec.name}: file {name!r} is not allowed; a path relative to the node's directory, without '..'"
+            )

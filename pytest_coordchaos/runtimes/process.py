@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_coordchaos.errors import CapabilityError, FaultError, StartError, UsageError
-from pytest_coordchaos.runtimes.base import Address, Capability, NodeSpec, NodeState
+from pytest_coordchaos.runtimes.base import Address, Capability, NodeSpec, NodeState, check_files
 from pytest_coordchaos.runtimes.guard import ExitEvent, Guard, WatchdogError
 from pytest_coordchaos.runtimes.hosts import HOSTS, hosts_text
 from pytest_coordchaos.runtimes.labels import labels
@@ -154,6 +154,13 @@ class ProcessRuntime:
         live: float = await self._guard.call("cpu", scope=self._scope, name=node)
         return max(before + live, member.dead_cpu_s)  # it may have died meanwhile, and then it has been added up
 
+    def dialler(self, node: str) -> None:
+        """None: nodes are dialled from here."""
+
+    def network_pid(self, node: str) -> int:
+        """0: nodes have no network of their own."""
+        return 0
+
     async def spawn_helper(
         self, name: str, argv: Sequence[str], *, log: Path, pass_env: Mapping[str, str], lends: Sequence[Address] = ()
     ) -> int:
@@ -244,12 +251,9 @@ class ProcessRuntime:
 
 
 def _write_files(spec: NodeSpec) -> None:
+    check_files(spec)
     spec.directory.mkdir(parents=True, exist_ok=True)
     for name, text in spec.files.items():
         path = spec.directory / name
-        if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise UsageError(
-                f"Node {spec.name}: file {name!r} is not allowed; a path relative to the node's directory, without '..'"
-            )
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

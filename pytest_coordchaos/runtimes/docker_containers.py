@@ -1,0 +1,185 @@
+"""Containers of ours: what they are made of, and one thread each that keeps the log and hears of the end."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tarfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_coordchaos.runtimes.docker_engine import Engine, EngineError
+
+if TYPE_CHECKING:
+    import docker
+
+__all__ = ["Container", "Death", "archive", "create", "exit_status_of", "follow"]
+
+_NANO = 1_000_000_000
+_MIB = 1 << 20
+_HIGHEST_SIGNAL = 64
+_SIGKILL = 9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """What is to be made.
+
+    Args:
+        name: Its name with the engine.
+        image: Of what; `command` empty: what the image runs by itself.
+        network, address, aliases: Where it is connected, and under which names others find it.
+        labels: Whose it is.
+        hosts: Names it has in its own hosts file.
+        directory: Where it works; "": where the image says.
+        mounts: Directory outside -> directory inside.
+        cpus: How many processors it may use at most; None: all.
+        memory_mb: MiB of memory it may use at most, swap included; None: all.
+        program: It is our own helper: it gets no rights and cannot write but to its mounts.
+    """
+
+    name: str
+    image: str
+    network: str
+    address: str
+    labels: Mapping[str, str]
+    command: Sequence[str] = ()
+    aliases: Sequence[str] = ()
+    hostname: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    directory: str = ""
+    mounts: Mapping[str, str] = field(default_factory=dict)
+    cpus: float | None = None
+    memory_mb: int | None = None
+    program: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """How a container ended."""
+
+    status: int
+    out_of_memory: bool
+    words: str
+
+
+def create(client: docker.APIClient, container: Container) -> str:
+    """Make the container, labelled, not started; returns its id."""
+    endpoint = client.create_endpoint_config(ipv4_address=container.address, aliases=list(container.aliases))
+    made = client.create_container(
+        container.image,
+        command=list(container.command) or None,
+        entrypoint=[] if container.command and container.program else None,
+        name=container.name,
+        hostname=container.hostname or None,
+        environment=dict(container.env),
+        labels=dict(container.labels),
+        working_dir=container.directory or None,
+        networking_config=client.create_networking_config({container.network: endpoint}),
+        host_config=client.create_host_config(**_host_config(container)),
+    )
+    return str(made["Id"])
+
+
+def _host_config(container: Container) -> dict[str, Any]:
+    from docker.types import Mount
+
+    config: dict[str, Any] = {"network_mode": container.network, "extra_hosts": dict(container.hosts)}
+    config["mounts"] = [Mount(inside, outside, type="bind") for outside, inside in container.mounts.items()]
+    if container.cpus is not None:
+        config["nano_cpus"] = round(container.cpus * _NANO)
+    if container.memory_mb is not None:
+        config["mem_limit"] = config["memswap_limit"] = container.memory_mb * _MIB
+    if container.program:
+        config |= {"cap_drop": ["ALL"], "read_only": True, "security_opt": ["label=disable", "no-new-privileges"]}
+    return config
+
+
+def archive(directory: str, files: Mapping[str, str]) -> bytes:
+    """A tar, to be unpacked at the root, of a directory that every user may write to and of text files in it."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        place = directory.strip("/")
+        parents = {
+            "/".join(f"{place}/{name}".split("/")[:depth])
+            for name in files
+            for depth in range(2, f"{place}/{name}".count("/") + 1)
+        }
+        for folder in sorted({place, *(parent for parent in parents if parent.startswith(place))}):
+            entry = tarfile.TarInfo(folder)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o777
+            tar.addfile(entry)
+        for name, text in files.items():
+            data = text.encode()
+            entry = tarfile.TarInfo(f"{place}/{name}")
+            entry.size, entry.mode = len(data), 0o666
+            tar.addfile(entry, io.BytesIO(data))
+    return out.getvalue()
+
+
+def follow(engine: Engine, id: str, log: Path, on_death: Callable[[Death], None]) -> None:
+    """Attach to a container that is about to start: append what it prints to the log until it has ended, then tell how.
+
+    The attaching is done when this returns; the rest is a thread's.
+
+    Args:
+        on_death: Called in that thread.
+
+    Raises:
+        EngineError: It cannot be attached to.
+    """
+    attached = threading.Event()
+    problem: list[EngineError] = []
+
+    def run() -> None:
+        try:
+            stream = engine.call(lambda client: client.attach_socket(id, {"stdout": 1, "stderr": 1, "stream": 1}))
+        except EngineError as error:
+            problem.append(error)
+            return
+        finally:
+            attached.set()
+        try:
+            _copy(stream, log)
+        finally:
+            on_death(_death_of(engine, id))
+            engine.release()
+
+    threading.Thread(target=run, name=f"coordchaos-log-{log.stem}", daemon=True).start()
+    attached.wait()
+    if problem:
+        raise problem[0]
+
+
+def _copy(stream: Any, log: Path) -> None:
+    """What both output streams bring, until their end."""
+    from docker.utils.socket import frames_iter
+
+    try:
+        with contextlib.suppress(OSError), log.open("ab", buffering=0) as file:
+            for _, chunk in frames_iter(stream, tty=False):
+                file.write(chunk)
+    finally:
+        stream._response.close()  # the SDK keeps it there; it owns the socket
+
+
+def exit_status_of(code: int) -> int:
+    """An engine's exit code as an exit status: 128 + n stands for the signal n, which is -n here."""
+    return 128 - code if 128 < code <= 128 + _HIGHEST_SIGNAL else code
+
+
+def _death_of(engine: Engine, id: str) -> Death:
+    def ask(client: docker.APIClient) -> dict[str, Any]:
+        client.wait(id, timeout=None)  # it may have closed its output and live on
+        state: dict[str, Any] = client.inspect_container(id)["State"]
+        return state
+
+    try:
+        state = engine.call(ask)
+    except EngineError:
+        return Death(-_SIGKILL, False, "")  # it was removed, or the engine is gone: in both cases it was ended by force
+    return Death(exit_status_of(int(state["ExitCode"])), bool(state["OOMKilled"]), str(state.get("Error") or ""))
