@@ -4,5 +4,5 @@ from __future__ import annotations
 
 __all__ = ["PROTOCOLS"]
 
-PROTOCOLS = ("bytes", "frames", "json-lines", "http1")
+PROTOCOLS = ("bytes", "frames", "json-lines", "http1", "http2", "postgres", "resp")
 """Protocols the relay can frame; `bytes` is an undeclared one: bytes and turns only."""

@@ -38,7 +38,7 @@ LINK = {"link": ["a", "b", "p"], "listen": ["127.0.0.1", 0], "upstream": ["127.0
         ("POST", "/coordchaos/links", {**LINK, "listen": ["127.0.0.1", 70000]}, 400, "port 70000 is not allowed; 0 to 65535 are"),
         ("POST", "/coordchaos/links", {**LINK, "upstream": ["example.org", 1]}, 400, "host 'example.org' is not allowed"),
         ("POST", "/coordchaos/links", {**LINK, "upstream": "127.0.0.1:1"}, 400, "allowed: [host, port]"),
-        ("POST", "/coordchaos/links", {**LINK, "protocol": "grpc"}, 400, "allowed: bytes, frames, json-lines, http1"),
+        ("POST", "/coordchaos/links", {**LINK, "protocol": "grpc"}, 400, "allowed: bytes, frames, json-lines, http1, http2"),
         ("POST", "/coordchaos/links", {**LINK, "classes": {"x": "y"}}, 400, "class numbers 0 to 65535"),
         ("POST", "/coordchaos/links", {**LINK, "link": ["a", "b"]}, 400, "allowed: [source, target, port]"),
         ("POST", "/coordchaos/apply", UNKNOWN, 404, "there is no link"),

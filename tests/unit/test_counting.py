@@ -17,6 +17,7 @@ from pytest_coordchaos.relay.framing import framer_pair
 from pytest_coordchaos.run import BudgetRequest
 from pytest_coordchaos.system.model import Port
 from pytest_coordchaos.verdicts import Status, Verdict
+from tests.unit import wire_samples as wire
 from tests.unit.cost_samples import NODES, PEER, client_message, history, ledger, message, operation, puts, totals
 
 PLAIN = Port("peer", protocol="frames")
@@ -71,6 +72,107 @@ def test_rule_http1() -> None:
 def test_rule_json_lines() -> None:
     there, _ = framer_pair("json-lines", {})
     assert len(there.feed(b'{"type": "put"}\n{"type": "get"}\n{"type"')) == 2
+
+
+def heard(protocol: str, talk: wire.Talk) -> tuple[list[str], list[str]]:
+    """Classes of the messages of a conversation, either way."""
+    up, down = wire.listen(framer_pair(protocol, {}), talk)
+    return wire.names(up), wire.names(down)
+
+
+def sql(*turns: tuple[str, bytes]) -> tuple[list[str], list[str]]:
+    """What follows the start of a session."""
+    up, down = heard("postgres", [*wire.OPEN, *turns])
+    return up[1:], down[1:]
+
+
+def test_rule_http2() -> None:
+    client = wire.H2Client()
+    get = client.headers(1, method=b"GET", content_type=b"text/html", flags=wire.END_STREAM)
+    talk: wire.Talk = [(">", client.hello + get), ("<", wire.h2(wire.SETTINGS) + wire.h2_response(1, b"a", b"b"))]
+    assert heard("http2", talk) == (["GET"], ["response"])
+
+
+def test_rule_http2_grpc() -> None:
+    client, one = wire.H2Client(), wire.grpc(b"x")
+    unary, stream, failing = (client.headers(number, b"/kv.KV/Put") for number in (1, 3, 5))
+    asked = unary + wire.h2(wire.DATA, wire.END_STREAM, 1, one) + stream + wire.h2(wire.DATA, wire.END_STREAM, 3, one * 3)
+    asked += failing + wire.h2(wire.DATA, wire.END_STREAM, 5, one)
+    answered = wire.h2(wire.SETTINGS) + wire.h2_response(1, one) + wire.h2_response(3, one, one) + wire.h2_response(5)
+    up, down = heard("http2", [(">", client.hello + asked), ("<", answered)])
+    assert (up, down) == (["/kv.KV/Put"] * (1 + 3 + 1), ["/kv.KV/Put"] * (1 + 2 + 1))
+
+
+def test_rule_http2_upkeep() -> None:
+    client, ping = wire.H2Client(), wire.h2(wire.PING, 0, 0, bytes(8))
+    asked = client.hello + ping * 5 + client.headers(1, flags=wire.END_STREAM)
+    up, _ = wire.listen(framer_pair("http2", {}), [(">", asked), (">", wire.h2(wire.RST_STREAM, 0, 1, bytes(4)))])
+    assert [size for _, size, _ in up] == [len(asked)]
+
+
+def test_rule_postgres() -> None:
+    assert sql((">", wire.query(b"select 1")), ("<", wire.ROWS)) == (["SELECT"], ["response"])
+
+
+def test_rule_postgres_extended() -> None:
+    batch, unknown = wire.parse(b"insert into t") + wire.bind() + wire.execute(), wire.bind(b"unknown") + wire.execute()
+    assert sql((">", batch + wire.SYNC), ("<", wire.DONE)) == (["INSERT"], ["response"])
+    assert sql((">", unknown + wire.FLUSH), ("<", wire.packet(b"2") + wire.packet(b"C"))) == (["extended"], ["response"])
+
+
+def test_rule_postgres_session() -> None:
+    ask = wire.packet(b"R", b"\0\0\0\3")
+    talk: wire.Talk = [
+        (">", wire.SSL_REQUEST), ("<", b"N"), (">", wire.startup()), ("<", ask),
+        (">", wire.packet(b"p")), ("<", wire.WELCOME), (">", wire.packet(b"X")),
+    ]  # fmt: skip
+    assert heard("postgres", talk) == (["ssl-request", "startup", "password", "terminate"], ["response"] * 3)
+    assert heard("postgres", [(">", wire.CANCEL)]) == (["cancel"], [])
+    assert heard("postgres", [(">", wire.SSL_REQUEST), ("<", b"S"), (">", b"\x16\3\1")]) == (["ssl-request"], ["response"])
+
+
+def test_rule_postgres_copy() -> None:
+    data = wire.packet(b"d", b"1\n")
+    come_in = [
+        (">", wire.query(b"copy t from stdin")),
+        ("<", wire.packet(b"G")),
+        (">", data * 9 + wire.packet(b"c")),
+        ("<", wire.DONE),
+    ]
+    assert sql(*come_in) == (["COPY", "copy"], ["response"] * 2)
+    assert sql((">", wire.query(b"copy t to stdout")), ("<", wire.packet(b"H") + data * 9 + wire.DONE)) == (
+        ["COPY"],
+        ["response"],
+    )
+
+
+def test_rule_postgres_replication() -> None:
+    parts = [wire.packet(b"d", kind + bytes(30)) for kind in (b"w", b"k", b"?")]
+    start, confirmed = wire.query(b"START_REPLICATION 0/0"), wire.packet(b"d", b"r") + wire.packet(b"d", b"h")
+    assert sql((">", start), ("<", wire.packet(b"W") + b"".join(parts)), (">", confirmed)) == (
+        ["START_REPLICATION", "status", "feedback"],
+        ["response", "wal", "keepalive", "copy-data"],
+    )
+
+
+def test_rule_postgres_notification() -> None:
+    assert sql(("<", wire.packet(b"A", b"told") + wire.packet(b"N", b"notice"))) == ([], ["notification"])
+
+
+def test_rule_resp() -> None:
+    talk: wire.Talk = [(">", wire.command(b"set", b"k", b"v") + b"PING\r\n"), ("<", b"+OK\r\n*2\r\n*1\r\n:1\r\n$1\r\nx\r\n")]
+    assert heard("resp", talk) == (["SET", "PING"], ["reply", "reply"])
+
+
+def test_rule_resp_push() -> None:
+    published = wire.command(b"message", b"news", b"hi")
+    assert heard("resp", [("<", b">2\r\n+invalidate\r\n*0\r\n")]) == ([], ["push"])
+    assert heard("resp", [(">", wire.command(b"SUBSCRIBE", b"news")), ("<", published)]) == (["SUBSCRIBE"], ["push"])
+
+
+def test_rule_resp_replica() -> None:
+    feed = b"+FULLRESYNC id 0\r\n$3\r\nRDB" + wire.command(b"SET", b"k", b"v")
+    assert heard("resp", [(">", wire.command(b"PSYNC", b"?", b"-1")), ("<", feed)]) == (["PSYNC"], ["reply", "snapshot", "SET"])
 
 
 def test_rule_replies() -> None:

@@ -67,7 +67,7 @@ def test_a_system_says_where_it_can_run_the_default_first(given: dict[str, Any],
     [
         ({"name": "Peer"}, "Port name 'Peer' is not allowed"),
         ({"name": 3}, "Port name 3 is not allowed"),
-        ({"name": "p", "protocol": "http2"}, "allowed: bytes, frames, json-lines, http1"),
+        ({"name": "p", "protocol": "http3"}, "allowed: bytes, frames, json-lines, http1, http2, postgres, resp"),
         ({"name": "p", "number": "80"}, "number '80' is not a TCP port"),
         ({"name": "p", "number": 0}, "number 0 is not a TCP port"),
         ({"name": "p", "background": "heartbeat"}, "is one text; allowed: a set of class names"),

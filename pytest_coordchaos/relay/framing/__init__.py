@@ -29,6 +29,22 @@ def framer_pair(protocol: str, classes: Mapping[int, str]) -> tuple[Framer, Fram
 
         exchange = Exchange()
         return RequestFramer(exchange), ResponseFramer(exchange)
+    if protocol == "http2":
+        from pytest_coordchaos.relay.framing import http2, http2_streams
+
+        connection = http2_streams.Session()
+        return http2.RequestFramer(connection), http2.ResponseFramer(connection)
+    if protocol == "postgres":
+        from pytest_coordchaos.relay.framing import postgres
+        from pytest_coordchaos.relay.framing.postgres_packets import Session
+
+        shared = Session()
+        return postgres.ClientFramer(shared), postgres.ServerFramer(shared)
+    if protocol == "resp":
+        from pytest_coordchaos.relay.framing import resp
+
+        session = resp.Session()
+        return resp.CommandFramer(session), resp.ReplyFramer(session)
     from pytest_coordchaos.relay.framing.opaque import OpaqueFramer
 
     return OpaqueFramer(), OpaqueFramer()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-__all__ = ["MAX_MESSAGE_BYTES", "NONE", "Frame", "Framer"]
+__all__ = ["MAX_MESSAGE_BYTES", "NONE", "Frame", "Framer", "Unframed"]
 
 Frame = tuple[str, int, tuple[int, ...]]
 """(name of the message's class, its size in bytes with header, ids of the operations it serves).
@@ -24,14 +24,17 @@ MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """A longer message is taken for garbage, whatever the protocol."""
 
 
+class Unframed(Exception):
+    """These bytes are not of the protocol; never leaves a framer."""
+
+
 class Framer(Protocol):
-    """Cuts one direction of one connection into messages.
+    """Cuts one direction of one connection into messages."""
 
-    Attributes:
-        lost: The bytes were not of this protocol; nothing is reported any more.
-    """
-
-    lost: bool
+    @property
+    def lost(self) -> bool:
+        """The bytes were not of this protocol; nothing is reported any more."""
+        ...
 
     def feed(self, data: bytes) -> Sequence[Frame]:
         """The messages whose last byte is in `data`, in order. Never raises on any bytes."""

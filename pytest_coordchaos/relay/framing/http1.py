@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pytest_coordchaos.relay.framing.base import NONE, Frame
-from pytest_coordchaos.relay.framing.http1_body import Body, Unframed, body_of
+from pytest_coordchaos.relay.framing.base import NONE, Frame, Unframed
+from pytest_coordchaos.relay.framing.http1_body import Body, body_of
 
 __all__ = ["Exchange", "RequestFramer", "ResponseFramer"]
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["Body", "Unframed", "body_of"]
+from pytest_coordchaos.relay.framing.base import Unframed
+
+__all__ = ["Body", "body_of"]
 
 _MAX_LINE_BYTES = 16 * 1024
 _MAX_TRAILERS_BYTES = 64 * 1024
@@ -12,10 +14,6 @@ _MAX_TRAILERS_BYTES = 64 * 1024
 _length_headers = re.compile(rb"\n(content-length|transfer-encoding)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE).findall
 _chunk_size = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]*)?\r?\n").fullmatch
 _digits = re.compile(rb"[0-9]{1,18}").fullmatch
-
-
-class Unframed(Exception):
-    """These bytes are not HTTP/1.1 as we know it."""
 
 
 class Body:
