@@ -7,7 +7,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from itertools import permutations
 from pathlib import Path
 
 from pytest_coordchaos.cost.ledger import LinkId
@@ -38,8 +37,10 @@ class Layout:
 
 
 def edges(system: System) -> list[LinkId]:
-    """Every directed link of a system: node to node, and clients to node, for each port of the target."""
-    pairs = [*permutations(system.node_names, 2), *((CLIENTS, name) for name in system.node_names)]
+    """Every directed link of a system: node to node, job to node, clients to node, for each port of the target."""
+    sources = [node.name for node in system.everyone]
+    pairs = [(source, target) for source in sources for target in system.node_names if system.linked(source, target)]
+    pairs += [(CLIENTS, name) for name in system.node_names]
     return [LinkId(source, target, port.name) for source, target in pairs for port in system.ports_of(target)]
 
 

@@ -8,11 +8,15 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_coordchaos.errors import UsageError
+from pytest_coordchaos.system.port import NAME, Port, port_records
 from pytest_coordchaos.system.protocols import PROTOCOLS
 from pytest_coordchaos.system.readiness import Ready
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pytest_coordchaos.system.readiness import NodeProbe
+    from pytest_coordchaos.system.recipe import Recipe
 
 __all__ = ["CLIENTS", "PROTOCOLS", "Node", "Port", "RoleProbe", "System"]
 
@@ -23,42 +27,8 @@ RoleProbe = Callable[["NodeProbe"], Awaitable[int | bool | None]]
 """Asked of each live node: does it claim the role? False or None: no. A number ranks the claim
 (a Raft term): the highest wins; equal claims by two nodes mean that nobody knows."""
 
-_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+_SERVICE_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _SYSTEM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-
-
-@dataclass(frozen=True, slots=True)
-class Port:
-    """One listening port: of every node of a system, or of the nodes that name it.
-
-    Args:
-        name: How links, placeholders and budgets speak of it ("peer", "client").
-        number: The number the node must listen on; None: a free one is chosen. Matters only
-            with `System(addresses="shared")`, where all members share one number.
-        protocol: How its bytes are cut into messages; one of `PROTOCOLS`.
-        classes: For `frames`: class number -> class name.
-        background: Names of classes that no operation causes (heartbeats, elections). None:
-            not declared, then the rate of an idle window is taken off and the report says so.
-    """
-
-    name: str
-    _: KW_ONLY
-    number: int | None = None
-    protocol: str = "bytes"
-    classes: Mapping[int, str] = field(default_factory=dict)
-    background: frozenset[str] | None = None
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
-            raise UsageError(f"Port name {self.name!r} is not allowed: lower-case letters, digits and inner dashes, at most 32")
-        if self.protocol not in PROTOCOLS:
-            raise UsageError(f"Port({self.name!r}): protocol {self.protocol!r} is not known; allowed: {', '.join(PROTOCOLS)}")
-        if self.number is not None and not (isinstance(self.number, int) and 1 <= self.number <= 65535):
-            raise UsageError(f"Port({self.name!r}): number {self.number!r} is not a TCP port; allowed: 1 to 65535")
-        if isinstance(self.background, str):
-            raise UsageError(f"Port({self.name!r}): background={self.background!r} is one text; allowed: a set of class names")
-        if self.background is not None:
-            object.__setattr__(self, "background", frozenset(self.background))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +40,7 @@ class Node:
         command, image, env: Replace (command, image) or extend (env) what the System gives.
         ports: The ports this node has; None: the System's. Ports of one name must agree among nodes in all but `number`.
         ready: When this node counts as started; None: the System's condition.
+        recipe: All else that is said of its container (a compose service's); nothing of it is filled in.
     """
 
     name: str
@@ -79,13 +50,15 @@ class Node:
     ports: Sequence[Port] | None = None
     ready: Ready | None = None
     image: str | None = None
+    recipe: Recipe | None = None
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name) or self.name == CLIENTS:
-            allowed = f"lower-case letters, digits and inner dashes, at most 32, not {CLIENTS!r}"
+        if not (NAME if self.recipe is None else _SERVICE_NAME).fullmatch(self.name) or self.name == CLIENTS:
+            letters = "lower-case letters, digits and inner dashes, at most 32"
+            allowed = f"{letters if self.recipe is None else 'letters, digits and inner . _ -, at most 63'}, not {CLIENTS!r}"
             raise UsageError(f"Node name {self.name!r} is not allowed: {allowed}")
         if self.ports is not None:
-            object.__setattr__(self, "ports", _port_records(self.ports, f"Node({self.name!r})"))
+            object.__setattr__(self, "ports", port_records(self.ports, f"Node({self.name!r})"))
         _check_ready(self.ready, f"Node({self.name!r})")
 
 
@@ -115,6 +88,8 @@ class System:
         client: The client of generated workloads.
         workloads: Workload name -> factory, for `cluster.run("name")`.
         name: For reports.
+        jobs: Nodes that run once, for others that wait for their end (`Recipe.after`), and must exit with status 0. They dial
+            links, but no fault names them and their messages count for nothing.
 
     Raises:
         UsageError: What is wrong, where, and what is allowed.
@@ -138,17 +113,36 @@ class System:
     client: Any = None
     workloads: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     name: str = "system"
+    jobs: Sequence[Node] = ()
+
+    @classmethod
+    def from_compose(cls, path: str | Path, **given: Any) -> System:
+        """The System that an unmodified compose file describes; its nodes run as containers.
+
+        Args:
+            path: The file, or a directory that holds one.
+            given: As for `compose.system_from_compose`: ports, ready, profiles, publish, volumes, environ; all else as
+                for a System (roles, client, workloads, ready_timeout_s, name).
+
+        Raises:
+            UsageError: A key that is refused, or a value that is wrong: names file, service and key.
+        """
+        from pytest_coordchaos.system.compose import system_from_compose
+
+        return system_from_compose(path, **given)
 
     def __post_init__(self) -> None:
         if not _SYSTEM_NAME.fullmatch(self.name):
             raise UsageError(f"System name {self.name!r} is not allowed: letters, digits, inner _ and -, at most 64")
         object.__setattr__(self, "nodes", _node_records(self.nodes))
-        object.__setattr__(self, "ports", _port_records(self.ports, f"System({self.name!r})"))
+        object.__setattr__(self, "ports", port_records(self.ports, f"System({self.name!r})"))
         self._check_types()
         if self.addresses not in ("per-node", "shared"):
             raise UsageError(f"System({self.name!r}): addresses={self.addresses!r} is not known; allowed: per-node, shared")
-        if len(set(self.node_names)) != len(self.node_names):
-            raise UsageError(f"System({self.name!r}): two nodes have one name: {', '.join(self.node_names)}")
+        object.__setattr__(self, "jobs", tuple(self.jobs))
+        names = [node.name for node in self.everyone]
+        if len(set(names)) != len(names):
+            raise UsageError(f"System({self.name!r}): two nodes have one name: {', '.join(names)}")
         self._check_every_node_starts()
         self._check_ports_agree()
 
@@ -205,6 +199,12 @@ class System:
         """The nodes' names, in order."""
         return tuple(node.name for node in self.members)
 
+    def linked(self, source: str, target: str) -> bool:
+        """Whether one may dial the other: they are two, and share a network where networks are told apart."""
+        recipes = [node.recipe for name in (source, target) for node in self.everyone if node.name == name and node.recipe]
+        apart = len(recipes) == 2 and not recipes[0].networks & recipes[1].networks
+        return source != target and not apart
+
     @property
     def runtimes(self) -> tuple[str, ...]:
         """Where its nodes can run, the default first."""
@@ -213,20 +213,25 @@ class System:
         images, commands = (all(map(what, self.node_names)) for what in (self.image_of, self.command_of))
         return tuple(name for name, can in (("docker", images), ("process", commands)) if can)
 
+    @property
+    def everyone(self) -> tuple[Node, ...]:
+        """Nodes and jobs."""
+        return (*self.members, *self.jobs)
+
     def image_of(self, node: str) -> str | None:
         """The container image of that node; None: it has none, and runs in containers only by its `entry`."""
-        (own,) = (member.image for member in self.members if member.name == node)
+        (own,) = (member.image for member in self.everyone if member.name == node)
         return own or self.image
 
     def command_of(self, node: str) -> Sequence[str] | None:
         """The program and arguments of that node, placeholders as they are; None: its `entry`, or what its image runs."""
-        (own,) = (member.command for member in self.members if member.name == node)
+        (own,) = (member.command for member in self.everyone if member.name == node)
         return own or self.command
 
     def ports_of(self, node: str) -> tuple[Port, ...]:
-        """The ports of that node, in order."""
-        (own,) = (member.ports for member in self.members if member.name == node)
-        return tuple(self.ports if own is None else own)
+        """The ports of that node, in order; a job has none."""
+        owns = [member.ports for member in self.members if member.name == node]
+        return tuple(port for own in owns for port in (self.ports if own is None else own))
 
     def ready_of(self, node: str) -> Ready | None:
         """When that node counts as started; None: as soon as it runs."""
@@ -246,15 +251,6 @@ class System:
             if port.name == name:
                 return port
         raise UsageError(f"Node {node} has no port {name!r}; it has: {', '.join(p.name for p in ports) or 'none'}")
-
-
-def _port_records(ports: Sequence[Port], where: str) -> tuple[Port, ...]:
-    if isinstance(ports, str) or not all(isinstance(port, Port) for port in ports):
-        raise UsageError(f"{where}: ports={ports!r} is not allowed; a list of Port(…)")
-    names = [port.name for port in ports]
-    if len(set(names)) != len(names):
-        raise UsageError(f"{where}: two ports have one name: {', '.join(names)}")
-    return tuple(ports)
 
 
 def _check_ready(ready: object, where: str) -> None:

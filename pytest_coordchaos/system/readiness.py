@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from pytest_coordchaos.errors import UsageError
 
-__all__ = ["NoSuchPort", "NodeProbe", "Ready", "ready_http", "ready_log", "ready_port", "ready_when"]
+__all__ = ["NoSuchPort", "NodeProbe", "Ready", "ready_healthy", "ready_http", "ready_log", "ready_port", "ready_when"]
 
 
 class NoSuchPort(UsageError):
@@ -37,12 +37,14 @@ class NodeProbe:
         addresses: Port name -> (host, port) where the node itself listens.
         source_host: Local address to dial from; marks the connection as ours, not a bypass.
         read_log: Returns the node's log so far.
+        ask_health: Asks the runtime what the container's health check says; None: the runtime knows of none.
     """
 
     name: str
     addresses: Mapping[str, tuple[str, int]]
     source_host: str | None = None
     read_log: Callable[[], str] = field(default=lambda: "")
+    ask_health: Callable[[], Awaitable[str]] | None = None
 
     async def open(self, port: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect to the node's own port (not through a link)."""
@@ -81,6 +83,21 @@ def ready_port(port: str) -> Ready:
         return True
 
     return Ready(name=f"port {port} accepts", check=check)
+
+
+def ready_healthy(*ports: str) -> Ready:
+    """Ready when the container's health check says so (where it has one), and these ports accept."""
+
+    async def check(probe: NodeProbe) -> bool:
+        health = await probe.ask_health() if probe.ask_health is not None else ""
+        if health not in ("", "none", "healthy"):
+            raise ValueError(f"its health check says {health}")
+        for port in ports:
+            _, writer = await probe.open(port)
+            writer.close()
+        return True
+
+    return Ready(name=" and ".join(["is healthy", *(f"port {port} accepts" for port in ports)]), check=check)
 
 
 def ready_http(port: str, path: str, *, status: int = 200) -> Ready:
