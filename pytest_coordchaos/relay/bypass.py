@@ -82,12 +82,6 @@ class BypassWatch:
             if self.available and self._nodes:
                 await asyncio.get_running_loop().run_in_executor(None, self._look)
 
-    async def poll(self) -> None:
-        """Look for ever."""
-        while True:
-            await asyncio.sleep(POLL_S)
-            await self.look()
-
     def seen(self, start_ns: int, end_ns: int) -> list[str]:
         """One sentence for each bypass seen in the window."""
         found = [s for sightings in self._sightings.values() for s in sightings if s.first_ns <= end_ns and s.last_ns >= start_ns]

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 
 from pytest_coordchaos.relay.http import HttpError, Request, Response, json_response
+from pytest_coordchaos.relay.reading import read_watched
 from pytest_coordchaos.relay.server import Conflict, LedgerPart, Relay, UnknownLink
 from pytest_coordchaos.relay.wire import BadRequest, LinkSpec, Mark, link_to_json, states_from_json
 
@@ -33,6 +34,7 @@ class Control:
             "/coordchaos/links": ("POST", self._add_links),
             "/coordchaos/apply": ("POST", self._apply),
             "/coordchaos/reset-node": ("POST", self._reset_node),
+            "/coordchaos/watch": ("POST", self._watch),
             "/coordchaos/mark": ("POST", self._mark),
             "/coordchaos/ledger": ("POST", self._ledger),
             "/coordchaos/live": ("GET", self._live),
@@ -77,6 +79,10 @@ class Control:
         if not isinstance(node, str):
             raise BadRequest(f"node: a name is allowed, not {type(node).__name__}")
         return json_response({"reset": self._relay.reset_node(node)})
+
+    async def _watch(self, request: Request) -> Response:
+        self._relay.namespaces.watch(**read_watched(request.json()))
+        return json_response({})
 
     async def _mark(self, request: Request) -> Response:
         return json_response(_mark_json(await self._relay.mark()))

@@ -98,6 +98,16 @@ class RelayControl:
         """What a reader of a report should know: nothing."""
         return ()
 
+    async def watch(self, node: str, pid: int, host: str, ours: Iterable[str]) -> None:
+        """A node lives (again) in a network namespace of its own, whose table of sockets is to be looked at.
+
+        Args:
+            pid: A process in it; 0: not known, then bypasses of it cannot be seen, and the ledger's note says so.
+            host: The node's address in it.
+            ours: Addresses there that are the relay's.
+        """
+        await self._call("POST", "/coordchaos/watch", {"node": node, "pid": pid, "host": host, "ours": list(ours)})
+
     async def mark(self) -> Mark:
         """Where the ledger stands now."""
         return _mark(await self._call("POST", "/coordchaos/mark"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from pytest_coordchaos.cost.ledger import Ledger, LinkId
@@ -25,6 +25,10 @@ class LinkControl(Protocol):
 
     async def node_is_back(self, node: str) -> None:
         """A node that was killed accepts connections again."""
+        ...
+
+    async def watch(self, node: str, pid: int, host: str, ours: Iterable[str]) -> None:
+        """A node lives (again) in a network namespace of its own, whose table of sockets is to be looked at."""
         ...
 
     async def mark(self) -> Mark:

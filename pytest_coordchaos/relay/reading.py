@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TypedDict
 
-__all__ = ["Address", "BadRequest", "read_address", "read_classes", "read_door", "read_number", "read_object", "read_sources"]
+__all__ = [
+    "Address",
+    "BadRequest",
+    "read_address",
+    "read_classes",
+    "read_door",
+    "read_number",
+    "read_object",
+    "read_sources",
+    "read_watched",
+]
 
 Address = tuple[str, int]
 """(numeric host, port)."""
@@ -65,3 +76,21 @@ def read_classes(raw: object, where: str) -> dict[int, str]:
             raise BadRequest(f"{where}: {key!r}: {name!r} is not allowed; class numbers 0 to 65535 and their names are")
         classes[int(key)] = name
     return classes
+
+
+class Watched(TypedDict):
+    """A node whose network namespace is to be watched: its name, a process in it, its address, and those that are the relay's."""
+
+    node: str
+    pid: int
+    host: str
+    ours: tuple[str, ...]
+
+
+def read_watched(raw: object) -> Watched:
+    """What is to be watched."""
+    item = read_object(raw, "the body")
+    node, pid, host = item.get("node"), item.get("pid"), item.get("host")
+    if not isinstance(node, str) or not isinstance(host, str) or type(pid) is not int or pid < 0:
+        raise BadRequest(f"the body must be an object with 'node', 'pid' and 'host', not {dict(item)!r}")
+    return Watched(node=node, pid=pid, host=host, ours=read_sources(item.get("ours", []), "ours"))

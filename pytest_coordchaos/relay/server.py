@@ -10,7 +10,8 @@ from time import monotonic_ns
 
 from pytest_coordchaos.cost.ledger import LinkId
 from pytest_coordchaos.faults.model import DirectionState
-from pytest_coordchaos.relay.bypass import NOT_AVAILABLE, BypassWatch
+from pytest_coordchaos.relay.bypass import NOT_AVAILABLE, POLL_S, BypassWatch
+from pytest_coordchaos.relay.bypass_namespaces import NOT_READABLE, NamespaceWatch
 from pytest_coordchaos.relay.link import Link
 from pytest_coordchaos.relay.listening import Listening
 from pytest_coordchaos.relay.ports import HeldPort, PortChooser
@@ -56,9 +57,10 @@ class Relay:
         self._listenings: dict[tuple[str, Address], Listening] = {}
         self._doors = Doors()
         self._watch = BypassWatch()
+        self.namespaces = NamespaceWatch()
         self._far_end = FarEnd()
         self._turn = asyncio.Lock()  # guards changes of state, never a probe or a connection
-        self._poll = asyncio.get_running_loop().create_task(self._watch.poll())
+        self._poll = asyncio.get_running_loop().create_task(self._look_for_ever())
 
     async def add_links(self, specs: Sequence[LinkSpec]) -> dict[LinkId, Address]:
         """Make links; all of them listen when this returns, or none was made.
@@ -81,6 +83,7 @@ class Relay:
                 host, port = specs[min(len(made), len(specs)) - 1].listen
                 raise Conflict(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
             self.links.update((link.spec.link, link) for link in made)
+            self.namespaces.add(spec for spec in specs if spec.dial_door)
             await self._watch.add(specs)
             return {link.spec.link: link.address for link in made}
 
@@ -102,7 +105,7 @@ class Relay:
 
     async def mark(self) -> Mark:
         """Where the ledger stands now."""
-        await self._watch.look()
+        await self._look()
         self.store.settle()
         totals = [tally.totals() for link in self.links.values() for tally in (link.up_tally, link.down_tally)]
         return Mark(time_ns=monotonic_ns(), row=self.store.next_row, totals=tuple(totals))
@@ -117,7 +120,10 @@ class Relay:
             )
         if not self._watch.available:
             notes.append(NOT_AVAILABLE)
-        return LedgerPart(window=window, bypasses=self._watch.seen(since[1], until[1]), note="; ".join(notes))
+        if not self.namespaces.available:
+            notes.append(NOT_READABLE)
+        bypasses = [words for watch in (self._watch, self.namespaces) for words in watch.seen(since[1], until[1])]
+        return LedgerPart(window=window, bypasses=bypasses, note="; ".join(notes))
 
     def live(self) -> list[LinkCounts]:
         """Counts of each link since it was made."""
@@ -131,6 +137,15 @@ class Relay:
         for link in self.links.values():
             link.close()
         self._doors.close()
+
+    async def _look(self) -> None:
+        await self._watch.look()
+        await self.namespaces.look()
+
+    async def _look_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_S)
+            await self._look()
 
     def _link(self, name: LinkId) -> Link:
         try:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 __all__ = ["ANY", "Owner", "TcpSocket", "listener_pid", "owners_of", "parse_table", "read_tables"]
 
-_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _line = re.compile(
     rb"^ *\d+: ([0-9A-F]+):([0-9A-F]{4}) ([0-9A-F]+):([0-9A-F]{4}) ([0-9A-F]{2}) \S+ \S+ \S+ +\d+ +\d+ (\d+)", re.MULTILINE
 )
@@ -42,22 +41,26 @@ class Owner:
     program: str
 
 
-def read_tables() -> bytes:
-    """The IPv4 and IPv6 tables. OSError where this platform has none."""
-    tables = _TABLES[0].read_bytes()
+def read_tables(pid: int | None = None) -> bytes:
+    """The IPv4 and IPv6 tables of this process's network namespace, or of that of another process.
+
+    OSError where this platform has none, the process is gone, or may not be looked at.
+    """
+    place = Path("/proc/net" if pid is None else f"/proc/{pid}/net")
+    tables = (place / "tcp").read_bytes()
     try:
-        return tables + _TABLES[1].read_bytes()
+        return tables + (place / "tcp6").read_bytes()
     except OSError:  # IPv6 is switched off
         return tables
 
 
-def parse_table(text: bytes, ports: Iterable[int]) -> list[TcpSocket]:
-    """The sockets that have one of these ports at one of their ends."""
-    wanted = {b"%04X" % port for port in ports}
+def parse_table(text: bytes, ports: Iterable[int] | None) -> list[TcpSocket]:
+    """The sockets that have one of these ports at one of their ends; None: all."""
+    wanted = None if ports is None else {b"%04X" % port for port in ports}
     return [
         TcpSocket((_host(local), int(local_port, 16)), (_host(remote), int(remote_port, 16)), int(state, 16), int(inode))
         for local, local_port, remote, remote_port, state, inode in _line.findall(text)
-        if local_port in wanted or remote_port in wanted
+        if wanted is None or local_port in wanted or remote_port in wanted
     ]
 
 

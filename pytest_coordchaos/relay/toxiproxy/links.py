@@ -101,6 +101,10 @@ class ToxiproxyLinks:
             self._down.discard(node)
             await self._bring_all(link for link in self._wanted if link.target == node)
 
+    async def watch(self, node: str, pid: int, host: str, ours: Iterable[str]) -> None:
+        """A node lives (again) in a network namespace of its own, whose table of sockets is to be looked at."""
+        await self._relay.watch(node, pid, host, ours)
+
     async def mark(self) -> Mark:
         """Where the ledger stands now."""
         return await self._relay.mark()
