@@ -144,12 +144,14 @@ async def write_up(
     verdicts = await asyncio.to_thread(judge, request, workload, evidence, known)
     ledger = evidence.ledger
     cpu_s = {node: round(await cluster.runtime.cpu_seconds(node), 3) for node in cluster.nodes}
+    told = cluster.relay.notes(evidence.start_ns)
     numbers = replace(figures(evidence.window, ledger, cluster.system.all_ports, cluster.nodes, evidence.idle), cpu_s=cpu_s)
     return Run(
         test=request.test,
         system=cluster.system.name,
         runtime=cluster.runtime.name,
         runtime_reason=cluster.runtime_reason,
+        proxy=cluster.relay.proxy,
         nodes=len(cluster.nodes),
         workload=workload.name if workload else None,
         seed=seed,
@@ -161,7 +163,7 @@ async def write_up(
         ledger=ledger,
         figures=numbers,
         verdicts=verdicts,
-        notes=(*notes, *_deaths(cluster), *ledger.bypasses, *([ledger.note] if ledger.note else [])),
+        notes=(*notes, *_deaths(cluster), *ledger.bypasses, *([ledger.note] if ledger.note else []), *told),
         logs={node: tuple(cluster.runtime.log(node).splitlines()[-_LOG_LINES:]) for node in cluster.nodes},
         reproduce=request.reproduce,
         directory=str(cluster.directory),

@@ -16,7 +16,8 @@ from pytest_coordchaos.errors import FaultError, UsageError
 from pytest_coordchaos.faults.model import Cut, DirectionState, Fault, Pause, Refuse, Slow
 from pytest_coordchaos.faults.resolve import describe, difference, named, resolve
 from pytest_coordchaos.history.recorder import Recorder
-from pytest_coordchaos.relay.control_client import Mark, ProbeResult, RelayControl
+from pytest_coordchaos.relay.link_control import LinkControl
+from pytest_coordchaos.relay.wire import Mark, ProbeResult
 from pytest_coordchaos.roles import role_holder
 from pytest_coordchaos.runtimes.base import Address, NodeSpec, NodeState, Runtime
 from pytest_coordchaos.system.model import CLIENTS, System
@@ -71,7 +72,7 @@ class LiveCluster:
 
     system: System
     runtime: Runtime
-    relay: RelayControl
+    relay: LinkControl
     recorder: Recorder
     clock: Clock
     directory: Path
@@ -269,11 +270,14 @@ class LiveCluster:
         if self.stopped or self.state(node) is not NodeState.DEAD:
             return
         await self.runtime.launch(self.specs[node])
-        if any(fault == Pause(node) for fault in self._faults):
-            await self.runtime.pause(node)
-            return
-        again = [(ready_port(port.name), self.probe(node)) for port in self.system.ports_of(node)]
-        await wait_each_ready(again, self.runtime, self.clock, _PORTS_AGAIN_S)
+        try:
+            if any(fault == Pause(node) for fault in self._faults):
+                await self.runtime.pause(node)
+                return
+            again = [(ready_port(port.name), self.probe(node)) for port in self.system.ports_of(node)]
+            await wait_each_ready(again, self.runtime, self.clock, _PORTS_AGAIN_S)
+        finally:
+            await self.relay.node_is_back(node)
 
     def _check_joined(self, fault: Cut | Refuse | Slow) -> None:
         if fault.source == fault.target:

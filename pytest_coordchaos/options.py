@@ -44,6 +44,8 @@ def read(config: pytest.Config) -> Settings:
     return Settings(
         enabled=bool(values["enabled"]),
         runtime=str(values["runtime"]),
+        proxy=str(values["proxy"]),
+        toxiproxy=str(values["toxiproxy"]),
         seed=int(values["seed"] or 0),
         report=_directory(config, values["report"], origins["report"]),
         keep=bool(values["keep"]),
@@ -91,9 +93,10 @@ _CARRIED = ("-p", "-c", "-o", "--rootdir", "--config-file", "--override-ini", "-
 def _command(args: Sequence[str], values: Mapping[str, Value], origins: Mapping[str, str]) -> tuple[str, ...]:
     """What must be said again so that the same test is found and draws the same plan."""
     words = ["pytest", *_carried(args), "--coordchaos", f"--coordchaos-seed={values['seed']}"]
-    if values["runtime"] and origins["runtime"].startswith(("--", "COORDCHAOS")):
-        words.append(f"--coordchaos-runtime={values['runtime']}")
-    return tuple(words)
+    given = [
+        name for name in ("runtime", "proxy", "toxiproxy") if values[name] and origins[name].startswith(("--", "COORDCHAOS"))
+    ]
+    return (*words, *(f"--coordchaos-{name}={values[name]}" for name in given))
 
 
 def _carried(args: Sequence[str]) -> list[str]:

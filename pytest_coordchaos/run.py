@@ -116,6 +116,7 @@ class Run:
         test: Node id of the test, or "" outside pytest.
         system, runtime, nodes: What ran, where, how many nodes.
         runtime_reason: Why that runtime.
+        proxy: Who applied the cuts and delays: "relay" or "toxiproxy".
         workload: Name of the workload; None for operations recorded by hand.
         seed: The seed everything was drawn from.
         start_ns, end_ns: The window, CLOCK_MONOTONIC.
@@ -134,6 +135,7 @@ class Run:
     system: str
     runtime: str
     runtime_reason: str = ""
+    proxy: str = "relay"
     nodes: int
     workload: str | None = None
     seed: int

@@ -20,6 +20,7 @@ from pytest_coordchaos.faults import plan as plans
 from pytest_coordchaos.faults import plan_file
 from pytest_coordchaos.faults import words as fault_words
 from pytest_coordchaos.history.model import History
+from pytest_coordchaos.hops import second_hop
 from pytest_coordchaos.judging import Evidence, faults_not_injected, nothing_recorded, other_size
 from pytest_coordchaos.portal import Portal
 from pytest_coordchaos.relay.control_client import Mark
@@ -232,6 +233,7 @@ class Session:
             seed=seed % 2**32,
             clock=self._clock,
             asked_runtime=self.settings.runtime,
+            second=second_hop(self.settings.proxy, self.settings.toxiproxy),
         )
 
     async def _close_window(self, window: _Window) -> tuple[Run, ...]:

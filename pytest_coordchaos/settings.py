@@ -15,13 +15,16 @@ from typing import Literal
 
 from pytest_coordchaos.errors import UsageError
 
-__all__ = ["OPTIONS", "RUNTIMES", "SEED_MAX", "Option", "Settings", "Value", "decide"]
+__all__ = ["OPTIONS", "PROXIES", "RUNTIMES", "SEED_MAX", "Option", "Settings", "Value", "decide"]
 
 Value = bool | int | str | None
 """What an option can hold, as given or as decided."""
 
 RUNTIMES = ("process",)
 """Runtimes that `runtime=` may name; "" leaves the choice to what each System declares."""
+
+PROXIES = ("relay", "toxiproxy")
+"""Who may apply cuts and delays; the relay counts in any case."""
 
 SEED_MAX = 2**63 - 1
 """Largest seed: it must fit the signed 64-bit integers of every format it is written to."""
@@ -35,7 +38,7 @@ class Option:
     Args:
         name: The field of `Settings`.
         flag, environment, ini: How the three places spell it.
-        kind: "bool", "int" (0 to `SEED_MAX`), "choice" or "path".
+        kind: "bool", "int" (0 to `SEED_MAX`), "choice", "path" or "text".
         default: The value when nobody gives one.
         choices: For "choice": the allowed words.
         metavar: What `--help` shows for the value.
@@ -46,7 +49,7 @@ class Option:
     flag: str
     environment: str
     ini: str
-    kind: Literal["bool", "int", "choice", "path"]
+    kind: Literal["bool", "int", "choice", "path", "text"]
     default: Value = None
     choices: tuple[str, ...] = ()
     metavar: str | None = None
@@ -65,6 +68,7 @@ class Option:
             "int": f"a whole number from 0 to {SEED_MAX}",
             "choice": ", ".join(self.choices),
             "path": "a directory",
+            "text": "a word",
         }[self.kind]
 
 
@@ -88,6 +92,27 @@ OPTIONS: tuple[Option, ...] = (
         choices=RUNTIMES,
         metavar="NAME",
         help=f"Where nodes run: {', '.join(RUNTIMES)}. Default: what each System declares.",
+    ),
+    Option(
+        name="proxy",
+        flag="--coordchaos-proxy",
+        environment="COORDCHAOS_PROXY",
+        ini="coordchaos_proxy",
+        kind="choice",
+        default="relay",
+        choices=PROXIES,
+        metavar="NAME",
+        help=f"Who applies cuts and delays: {', '.join(PROXIES)} (a real server behind the relay). Default: relay.",
+    ),
+    Option(
+        name="toxiproxy",
+        flag="--coordchaos-toxiproxy",
+        environment="COORDCHAOS_TOXIPROXY",
+        ini="coordchaos_toxiproxy",
+        kind="text",
+        default="",
+        metavar="SERVER",
+        help="The Toxiproxy server: a program, HOST:PORT of one that runs, or image:NAME. Default: toxiproxy-server on PATH.",
     ),
     Option(
         name="seed",
@@ -126,6 +151,8 @@ class Settings:
     Args:
         enabled: Tests that need clusters run.
         runtime: Where nodes run; "": what each System declares.
+        proxy: Who applies cuts and delays.
+        toxiproxy: Where a Toxiproxy server is; "": `toxiproxy-server` on PATH.
         seed: The run's seed; the same in every worker.
         report: Directory for reports, absolute; None: none are written.
         keep: Directories and logs of stopped clusters stay.
@@ -137,6 +164,8 @@ class Settings:
 
     enabled: bool = False
     runtime: str = ""
+    proxy: str = "relay"
+    toxiproxy: str = ""
     seed: int = 0
     report: Path | None = None
     keep: bool = False
@@ -182,6 +211,8 @@ class Settings:
         return {
             "enabled": self.enabled,
             "runtime": self.runtime,
+            "proxy": self.proxy,
+            "toxiproxy": self.toxiproxy,
             "seed": self.seed,
             "report": None if self.report is None else str(self.report),
             "keep": self.keep,

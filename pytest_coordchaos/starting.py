@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from itertools import permutations
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_coordchaos.clock import Clock
 from pytest_coordchaos.cost.ledger import LinkId
-from pytest_coordchaos.errors import StartError
 from pytest_coordchaos.history.recorder import Recorder
+from pytest_coordchaos.hops import start_hops
 from pytest_coordchaos.live_cluster import LiveCluster
-from pytest_coordchaos.relay.control_client import RelayControl
+from pytest_coordchaos.relay.link_control import LinkControl
 from pytest_coordchaos.runtimes.base import Address, Runtime
 from pytest_coordchaos.runtimes.guard import Guard
 from pytest_coordchaos.runtimes.process import ProcessRuntime
 from pytest_coordchaos.system.model import System
 from pytest_coordchaos.wiring import Layout, edges, link_specs, node_specs
 
-__all__ = ["start_cluster"]
+if TYPE_CHECKING:
+    from pytest_coordchaos.relay.toxiproxy.source import Source
 
-_RELAY_START_S = 15.0
+__all__ = ["start_cluster"]
 
 
 async def start_cluster(
-    system: System, *, guard: Guard, run_id: str, root: Path, seed: int, clock: Clock, asked_runtime: str = ""
+    system: System,
+    *,
+    guard: Guard,
+    run_id: str,
+    root: Path,
+    seed: int,
+    clock: Clock,
+    asked_runtime: str = "",
+    second: Source | None = None,
 ) -> LiveCluster:
-    """Start a System in directory `root`; returns when every node is ready.
+    """Start a System in directory `root`, with a second hop behind its relay or without; returns when every node is ready.
 
     Raises:
         StartError: A node exited or was not ready in time; everything is ended again.
@@ -36,10 +45,10 @@ async def start_cluster(
     await asyncio.to_thread(root.mkdir, parents=True)
     runtime = await ProcessRuntime.create(guard, run_id, root)
     recorder = Recorder(root / "history.jsonl", clock.now_ns)
-    relay: RelayControl | None = None
+    relay: LinkControl | None = None
     try:
-        relay_address, layout = await asyncio.gather(_start_relay(runtime, root, seed), _lay_out(system, runtime))
-        relay = await RelayControl.connect(relay_address)
+        layout = await _lay_out(system, runtime)
+        relay = await start_hops(runtime, root, seed, len(edges(system)), second)
         links = await relay.add_links(link_specs(system, layout))
         specs = node_specs(system, layout, links, root, seed)
         await asyncio.gather(*(runtime.launch(spec) for spec in specs.values()))
@@ -65,22 +74,6 @@ async def start_cluster(
         recorder.close()
         raise
     return cluster
-
-
-async def _start_relay(runtime: Runtime, root: Path, seed: int) -> Address:
-    """Start the cluster's relay and wait until it says where its control API listens."""
-    announce, log = root / "relay.address", root / "relay.log"
-    argv = [sys.executable, "-m", "pytest_coordchaos.relay", "--control-host", "127.0.0.1", "--control-port", "0"]
-    argv += ["--announce", str(announce), "--seed", str(seed)]
-    await runtime.spawn_helper("relay", argv, log=log, pass_env={"PYTHONPATH": str(Path(__file__).parent.parent)})
-    deadline = asyncio.get_running_loop().time() + _RELAY_START_S
-    while not announce.exists():
-        if asyncio.get_running_loop().time() > deadline:
-            tail = tuple(log.read_text(errors="replace").splitlines()[-20:]) if log.exists() else ()
-            raise StartError(f"The relay did not start within {_RELAY_START_S:g} s", tail)
-        await asyncio.sleep(0.002)
-    host, number = announce.read_text().split()
-    return host, int(number)
 
 
 async def _lay_out(system: System, runtime: Runtime) -> Layout:

@@ -41,6 +41,8 @@ class RelayControl:
         deadline_s: How long any call may take (`apply`: beside the delay it injects).
     """
 
+    proxy = "relay"
+
     def __init__(self, address: Address, *, deadline_s: float = 5.0) -> None:
         self.address = address
         self.deadline_s = deadline_s

@@ -7,13 +7,22 @@ from typing import Protocol
 
 from pytest_coordchaos.cost.ledger import Ledger, LinkId
 from pytest_coordchaos.faults.model import DirectionState
-from pytest_coordchaos.relay.wire import LinkCounts, Mark, ProbeResult
+from pytest_coordchaos.relay.wire import Address, LinkCounts, LinkSpec, Mark, ProbeResult
 
 __all__ = ["LinkControl"]
 
 
 class LinkControl(Protocol):
     """The links of one cluster: the relay alone, or the relay with Toxiproxy behind it."""
+
+    @property
+    def proxy(self) -> str:
+        """Who applies cuts and delays: "relay" or "toxiproxy"."""
+        ...
+
+    async def add_links(self, specs: Iterable[LinkSpec]) -> dict[LinkId, Address]:
+        """Make links; all listen when this returns, or none was made."""
+        ...
 
     async def apply(self, states: Mapping[LinkId, tuple[DirectionState, DirectionState]]) -> tuple[ProbeResult, ...]:
         """Put (upstream, downstream) states in force on the links given; they are in force and probed when this returns."""

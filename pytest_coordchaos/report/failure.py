@@ -76,9 +76,9 @@ def _circumstances(run: Run) -> list[str]:
     plural = "" if figures.operations == 1 else "s"
     ops = f"{figures.operations} operation{plural} ({figures.ok} ok, {figures.fail} fail, {figures.info} info)"
     load = f", workload {run.workload}" if run.workload else ""
-    lines = [
-        f"Run: {run.system}, {run.nodes} nodes, runtime {run.runtime}{load}; {ops} in {(run.end_ns - run.start_ns) / 1e9:.2f} s"
-    ]
+    through = f", proxy {run.proxy}" if run.proxy != "relay" else ""
+    where = f"{run.system}, {run.nodes} nodes, runtime {run.runtime}{through}{load}"
+    lines = [f"Run: {where}; {ops} in {(run.end_ns - run.start_ns) / 1e9:.2f} s"]
     lines += _listed("Faults:", [_fault_line(fault, run) for fault in run.faults], _FAULTS_SHOWN)
     lines += _listed("Notes:", run.notes, _NOTES_SHOWN)
     return lines

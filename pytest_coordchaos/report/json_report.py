@@ -48,6 +48,7 @@ def document(run: Run, *, run_id: str, seed: int) -> dict[str, object]:
         "system": run.system,
         "runtime": run.runtime,
         "runtime_reason": run.runtime_reason,
+        "proxy": run.proxy,
         "nodes": run.nodes,
         "workload": run.workload,
         "seed": seed,

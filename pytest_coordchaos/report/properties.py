@@ -59,7 +59,13 @@ def properties_of(runs: Sequence[Run], *, seed: int) -> list[tuple[str, Plain]]:
 
 
 def _of_run(run: Run) -> Iterable[tuple[str, Plain]]:
-    yield from (("system", run.system), ("runtime", run.runtime), ("nodes", run.nodes), ("test_seed", run.seed))
+    yield from (
+        ("system", run.system),
+        ("runtime", run.runtime),
+        ("proxy", run.proxy),
+        ("nodes", run.nodes),
+        ("test_seed", run.seed),
+    )
     yield from ((name, getattr(run, name)) for name in ("workload", "directory") if getattr(run, name) is not None)
     yield "verdict", str(run.status)
     for name in _FIGURES:

@@ -48,10 +48,11 @@ def seed_line(seed: int, origin: str) -> str:
 
 
 def header(settings: Settings) -> str:
-    """The line at the top of a pytest run: version, seed, and which runtime and why."""
+    """The line at the top of a pytest run: version, seed, which runtime and why, and which proxy."""
     given = "drawn" if settings.origins.get("seed") == "drawn" else f"from {settings.origins.get('seed')}"
     runtime = f"{settings.runtime} (from {settings.origins.get('runtime')})" if settings.runtime else "as each system declares"
-    return f"coordchaos: {__version__}, seed {settings.seed} ({given}), runtime {runtime}"
+    proxy = settings.proxy + (f" (from {settings.origins['proxy']})" if settings.proxy != "relay" else "")
+    return f"coordchaos: {__version__}, seed {settings.seed} ({given}), runtime {runtime}, proxy {proxy}"
 
 
 def budget_cell(name: str, status: str, measured: float | None, limit: float | None) -> str:

@@ -80,7 +80,7 @@ def test_the_native_toml_table_switches_on(suite: Suite) -> None:
 
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
-        ["coordchaos: *, seed 12 (from coordchaos_seed in pyproject.toml), runtime as each system declares"]
+        ["coordchaos: *, seed 12 (from coordchaos_seed in pyproject.toml), runtime as each system declares, proxy relay"]
     )
 
 
@@ -89,6 +89,11 @@ coordchaos (a marker wins over a flag, a flag over COORDCHAOS_*, that over an in
   --coordchaos          Run the tests that need clusters; otherwise they are skipped.
   --coordchaos-runtime=NAME
                         Where nodes run: process. Default: what each System declares.
+  --coordchaos-proxy=NAME
+                        Who applies cuts and delays: relay, toxiproxy (a real server behind the relay). Default: relay.
+  --coordchaos-toxiproxy=SERVER
+                        The Toxiproxy server: a program, HOST:PORT of one that runs, or image:NAME. Default: \
+toxiproxy-server on PATH.
   --coordchaos-seed=N   Seed of every plan, workload and relay of the run. Default: drawn once per run and printed.
   --coordchaos-report=DIR
                         Write each run's JSON report and history to DIR/<run id>/. Default: write nothing.
@@ -98,6 +103,11 @@ INI_HELP = """\
   coordchaos (bool):    Run the tests that need clusters; otherwise they are skipped.
   coordchaos_runtime (string):
                         Where nodes run: process. Default: what each System declares.
+  coordchaos_proxy (string):
+                        Who applies cuts and delays: relay, toxiproxy (a real server behind the relay). Default: relay.
+  coordchaos_toxiproxy (string):
+                        The Toxiproxy server: a program, HOST:PORT of one that runs, or image:NAME. Default: \
+toxiproxy-server on PATH.
   coordchaos_seed (string):
                         Seed of every plan, workload and relay of the run. Default: drawn once per run and printed.
   coordchaos_report (string):
@@ -137,6 +147,7 @@ def test_the_limits_of_the_budget_marker_are_those_of_its_help() -> None:
     ("args", "message"),
     [
         (("--coordchaos-seed=-1",), "--coordchaos-seed=-1 is not allowed; allowed: a whole number from 0 to 9223372036854775807"),
+        (("--coordchaos-proxy=nginx",), "--coordchaos-proxy=nginx is not allowed; allowed: relay, toxiproxy"),
         (("--coordchaos-runtime=cloud",), "--coordchaos-runtime=cloud is not allowed; allowed: process"),
         (
             ("-o", "coordchaos=perhaps"),
@@ -147,7 +158,7 @@ def test_the_limits_of_the_budget_marker_are_those_of_its_help() -> None:
             "coordchaos_seed = x in tox.ini is not allowed; allowed: a whole number from 0 to 9223372036854775807",
         ),
     ],
-    ids=["seed", "runtime", "ini bool", "ini seed"],
+    ids=["seed", "proxy", "runtime", "ini bool", "ini seed"],
 )
 def test_a_wrong_value_is_a_usage_error_in_one_sentence(
     suite: Suite, args: tuple[str, ...], message: str, workers: tuple[str, ...]

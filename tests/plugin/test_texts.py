@@ -18,7 +18,7 @@ def test_a_budget_failure_needs_nothing_else_to_be_read(suite: Suite) -> None:
 
     result.stdout.fnmatch_lines(
         [
-            "coordchaos: 0.1.0, seed 7 (from --coordchaos-seed), runtime as each system declares",
+            "coordchaos: 0.1.0, seed 7 (from --coordchaos-seed), runtime as each system declares, proxy relay",
             "*= FAILURES =*",
             "*_ test_over _*",
             "messages_per_op exceeded: 2 > 1 messages (put, node-to-node)",

@@ -235,6 +235,6 @@ def test_header_and_seed_line_say_where_the_seed_is_from() -> None:
         enabled=True, seed=7, runtime="process", origins={"seed": "COORDCHAOS_SEED", "runtime": "--coordchaos-runtime"}
     )
 
-    assert header(drawn).endswith(", seed 7 (drawn), runtime as each system declares")
-    assert header(given).endswith(", seed 7 (from COORDCHAOS_SEED), runtime process (from --coordchaos-runtime)")
+    assert header(drawn).endswith(", seed 7 (drawn), runtime as each system declares, proxy relay")
+    assert header(given).endswith(", seed 7 (from COORDCHAOS_SEED), runtime process (from --coordchaos-runtime), proxy relay")
     assert seed_line(7, "drawn") == "seed 7 (drawn for this run); the same plans again: --coordchaos-seed=7"

@@ -36,6 +36,8 @@ class ToxiproxyLinks:
         server: The second.
     """
 
+    proxy = "toxiproxy"
+
     def __init__(self, relay: RelayControl, server: ToxiproxyServer) -> None:
         self._relay = relay
         self._server = server
