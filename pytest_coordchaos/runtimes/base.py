@@ -7,9 +7,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pytest_coordchaos.errors import UsageError
+
+if TYPE_CHECKING:
+    from pytest_coordchaos.system.recipe import Recipe
 
 __all__ = ["Address", "Capability", "NodeSpec", "NodeState", "Runtime", "check_files"]
 
@@ -53,6 +56,7 @@ class NodeSpec:
             (or SO_REUSEPORT) can listen on reserved ports.
         image: The container image; only where nodes are containers.
         cpus, memory_mb: Processors and MiB of memory it may use at most; only where the runtime declares limits.
+        recipe: All else that is said of its container; then only `name`, `directory` and `hosts` count beside it.
     """
 
     name: str
@@ -65,6 +69,7 @@ class NodeSpec:
     image: str = ""
     cpus: float | None = None
     memory_mb: int | None = None
+    recipe: Recipe | None = None
 
 
 class Runtime(Protocol):
@@ -107,6 +112,10 @@ class Runtime(Protocol):
 
     def command(self, node: str) -> str:
         """The node's command as a shell would take it, for messages."""
+        ...
+
+    async def health(self, node: str) -> str:
+        """What the health check of the node's container says: healthy, unhealthy, starting; "" when it has none."""
         ...
 
     def log(self, node: str) -> str:

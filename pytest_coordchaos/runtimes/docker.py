@@ -6,6 +6,7 @@ import asyncio
 import shlex
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from pytest_coordchaos.runtimes.docker_containers import Container, archive
 from pytest_coordchaos.runtimes.docker_engine import EngineError
 from pytest_coordchaos.runtimes.docker_member import Member, why_not_started
 from pytest_coordchaos.runtimes.docker_network import Network
+from pytest_coordchaos.runtimes.docker_recipe import payload, written_texts
 from pytest_coordchaos.runtimes.docker_session import Docker
 from pytest_coordchaos.runtimes.docker_sweep import NODE, remove
+from pytest_coordchaos.runtimes.docker_volumes import Volumes
 from pytest_coordchaos.runtimes.doors import dial_through
 from pytest_coordchaos.runtimes.guard import Guard
 from pytest_coordchaos.runtimes.process import ProcessRuntime
@@ -51,6 +54,7 @@ class DockerRuntime:
         self._prefix = f"coordchaos-{run_id}-{root.name}"
         self._network: Network
         self._members: dict[str, Member] = {}
+        self._volumes = Volumes(docker.engine, self._prefix, docker.labels)
         self._stopped = False
 
     @classmethod
@@ -115,8 +119,7 @@ class DockerRuntime:
         member.argv = spec.argv
         try:
             if not member.id:
-                await self._docker.images.present(spec.image)
-                await member.make(self._container(spec), archive(str(spec.directory), spec.files))
+                await self._make(member, spec)
             await member.start()
         except EngineError as error:
             why = why_not_started(str(error), spec.argv)
@@ -156,6 +159,11 @@ class DockerRuntime:
         """The node's command as a shell would take it; what its image runs is not known here."""
         member = self._members.get(node)
         return "" if member is None else shlex.join(member.argv) or "what its image runs"
+
+    async def health(self, node: str) -> str:
+        """What the container's health check says: healthy, unhealthy, starting; "" when it has none."""
+        member = self._members.get(node)
+        return await member.health() if member else ""
 
     def log(self, node: str) -> str:
         """The node's standard output and error so far, all incarnations."""
@@ -202,6 +210,7 @@ class DockerRuntime:
             await asyncio.gather(*(self._docker.engine.run(partial(remove, containers=[id], networks=())) for id in ids))
             networks = [self._network.id] if hasattr(self, "_network") else []
             await self._docker.engine.run(partial(remove, containers=(), networks=networks))
+            await self._volumes.remove()
         finally:
             for member in self._members.values():
                 member.died_with_cluster()
@@ -214,6 +223,26 @@ class DockerRuntime:
         if member is None or member.state is NodeState.DEAD:
             raise FaultError(f"{word}({node!r}): {node} is dead")
         return member
+
+    async def _make(self, member: Member, spec: NodeSpec) -> None:
+        if spec.recipe is None:
+            await self._docker.images.present(spec.image)
+            await member.make(self._container(spec), archive(str(spec.directory), spec.files))
+            return
+        await self._docker.images.of_recipe(spec.recipe, self._root / "builds")
+        volumes = await self._volumes.ready(spec.recipe)
+        texts = await asyncio.to_thread(written_texts, spec.recipe, self._root / "texts" / spec.name)
+        container = self._container(spec)
+        body = payload(
+            spec.recipe,
+            network=container.network,
+            address=container.address,
+            labels=container.labels,
+            hosts=spec.hosts.items(),
+            volumes=volumes,
+            texts=texts,
+        )
+        await member.make(replace(container, body=body))
 
     def _container(self, spec: NodeSpec) -> Container:
         return Container(

@@ -39,6 +39,7 @@ class Container:
         cpus: How many processors it may use at most; None: all.
         memory_mb: MiB of memory it may use at most, swap included; None: all.
         program: It is our own helper: it gets no rights and cannot write but to its mounts.
+        body: All that the engine is to be asked for, where a recipe says more than can be said here; None: what is said here.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Container:
     cpus: float | None = None
     memory_mb: int | None = None
     program: bool = False
+    body: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ class Death:
 
 def create(client: docker.APIClient, container: Container) -> str:
     """Make the container, labelled, not started; returns its id."""
+    if container.body is not None:
+        return str(client.create_container_from_config(dict(container.body), container.name)["Id"])
     endpoint = client.create_endpoint_config(ipv4_address=container.address, aliases=list(container.aliases))
     made = client.create_container(
         container.image,

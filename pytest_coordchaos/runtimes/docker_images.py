@@ -11,12 +11,15 @@ import hashlib
 import io
 import tarfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_coordchaos.errors import StartError, UsageError
 from pytest_coordchaos.runtimes.docker_engine import Engine, EngineError, status_of
+from pytest_coordchaos.runtimes.docker_recipe import build
+from pytest_coordchaos.system.recipe import Recipe
 
 if TYPE_CHECKING:
     import docker
@@ -61,6 +64,37 @@ class Images:
             StartError: The base image is not there, or has no python3.
         """
         return await self._once(tuple(modules), lambda: self._of_entry(modules))
+
+    async def of_recipe(self, recipe: Recipe, scratch: Path) -> tuple[int, ...]:
+        """Have a recipe's image: built, pulled, or there already; the TCP ports it exposes.
+
+        Args:
+            scratch: A directory for what the build needs on disk.
+
+        Raises:
+            StartError: It cannot be built or pulled.
+        """
+        if recipe.build is not None:
+            await self._once(("build", recipe.image), lambda: self._of_build(recipe, scratch))
+        elif recipe.pull == "always":
+            await self._once(("pull", recipe.image), lambda: self._of_pull(recipe))
+        elif recipe.pull != "never":
+            await self.present(recipe.image)
+        try:
+            found = await self._engine.run(lambda client: client.inspect_image(recipe.image))
+        except EngineError as error:
+            raise StartError(f"The image {recipe.image!r} is not there, and is never to be pulled: {error}") from None
+        exposed = (found.get("Config") or {}).get("ExposedPorts") or {}
+        return tuple(sorted(int(port.partition("/")[0]) for port in exposed if port.endswith("/tcp")))
+
+    async def _of_build(self, recipe: Recipe, scratch: Path) -> str:
+        assert recipe.build is not None
+        await self._engine.run(partial(build, tag=recipe.image, how=recipe.build, scratch=scratch))
+        return recipe.image
+
+    async def _of_pull(self, recipe: Recipe) -> str:
+        await self._engine.run(partial(_pull, image=recipe.image, platform=recipe.platform))
+        return recipe.image
 
     async def _once(self, key: object, make: Any) -> str:
         task = self._tasks.get(key)
@@ -121,8 +155,8 @@ def sources_of(modules: Sequence[str]) -> dict[str, bytes]:
     return files
 
 
-def _pull(client: docker.APIClient, image: str) -> None:
-    for line in client.pull(image, stream=True, decode=True):
+def _pull(client: docker.APIClient, image: str, platform: str = "") -> None:
+    for line in client.pull(image, stream=True, decode=True, platform=platform or None):
         if "error" in line:
             raise EngineError(str(line["error"]))
 

@@ -92,6 +92,16 @@ class Member:
         """Thaw it, and look whether it runs."""
         await self._become("resume", NodeState.RUNNING)
 
+    async def health(self) -> str:
+        """What its health check says; "" when it has none, or is dead."""
+        if not self.alive:
+            return ""
+        with contextlib.suppress(EngineError):
+            state = await self._engine.run(lambda client: client.inspect_container(self.id)["State"])
+            said = str((state.get("Health") or {}).get("Status", ""))
+            return "" if said == "none" else said
+        return ""
+
     async def cpu_seconds(self) -> float:
         """CPU seconds of all its lives so far."""
         if self.alive:

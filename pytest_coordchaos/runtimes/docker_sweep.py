@@ -56,12 +56,14 @@ def sweep(client: docker.APIClient) -> list[str]:
     return left
 
 
-def remove(client: docker.APIClient, containers: Iterable[str], networks: Iterable[str]) -> None:
-    """Remove containers by force, then networks; what is gone, or going, already is no error."""
+def remove(client: docker.APIClient, containers: Iterable[str], networks: Iterable[str], volumes: Iterable[str] = ()) -> None:
+    """Remove containers by force, then networks and volumes; what is gone, or going, already is no error."""
     for id in containers:
         _gone(partial(client.remove_container, id, force=True, v=True))
     for id in networks:
         _gone(partial(client.remove_network, id))
+    for name in volumes:
+        _gone(partial(client.remove_volume, name, force=True))
 
 
 class Reaper:

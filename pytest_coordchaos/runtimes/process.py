@@ -136,6 +136,10 @@ class ProcessRuntime:
         member = self._members.get(node)
         return shlex.join(member.argv) if member else ""
 
+    async def health(self, node: str) -> str:
+        """Processes have no health check of their own: ""."""
+        return ""
+
     def log(self, node: str) -> str:
         """The node's standard output and error so far, all incarnations."""
         member = self._members.get(node)
