@@ -128,6 +128,25 @@ def test_entries_of_an_earlier_term_are_not_committed_by_counting() -> None:
     assert raft.replica.commit == 3
 
 
+def test_a_leader_counts_itself_only_when_its_own_disk_has_the_entry() -> None:
+    """It sends before its own write is over (thesis §10.2.1); until then two followers are needed, not one."""
+    raft = Raft(name="n1", nodes=["n1", "n2", "n3"], config=Config(), rng=random.Random(1), stored=Stored(), now=0.0)
+    raft.tick(0.1)
+    raft.tick(0.2)
+    raft.tick(0.31)
+    raft.became_durable(raft.take_writes()[0], 0.31)
+    raft.receive("n2", VoteOk(term=1, granted=True), 0.32)
+    assert raft.role is Role.LEADER
+    own_write, _ = raft.take_writes()
+    seqs = {peer: m.seq for peer, m in raft.take_messages() if isinstance(m, Append)}
+    raft.receive("n2", AppendOk(term=1, seq=seqs["n2"], ok=True, match=1), 0.33)
+    assert raft.replica.commit == 0
+    raft.receive("n3", AppendOk(term=1, seq=seqs["n3"], ok=True, match=1), 0.34)
+    assert raft.replica.commit == 1
+    raft.became_durable(own_write, 0.35)
+    assert raft.replica.commit == 1
+
+
 def follower_of(entries: tuple[Entry, ...], commit: int = 0) -> Raft:
     """n1, a follower in term 2 with that log."""
     stored = Stored(hard_state=HardState(term=2, vote=""), entries=entries)
