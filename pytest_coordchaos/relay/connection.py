@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_coordchaos.faults.model import DirectionState, LinkMode
@@ -18,6 +19,8 @@ from pytest_coordchaos.relay.store import Tally
 from pytest_coordchaos.relay.transports import reset
 
 if TYPE_CHECKING:
+    from pytest_coordchaos.faults.model import FrameRule
+    from pytest_coordchaos.relay.frame_stage import FrameStage
     from pytest_coordchaos.relay.framing.base import Framer
     from pytest_coordchaos.relay.probe import Probe
     from pytest_coordchaos.relay.store import Store
@@ -47,6 +50,15 @@ class Way(Protocol):
     @property
     def refusing(self) -> bool:
         """New connections are refused."""
+        ...
+
+    @property
+    def greets(self) -> bool:
+        """The node says things that are no replies."""
+        ...
+
+    def frame_stage(self, tally: Tally, rules: Sequence[FrameRule], begun: tuple[bytes, int]) -> FrameStage | None:
+        """What decides the fates of one flow's frames, given where in a frame it stands."""
         ...
 
     def framers(self) -> tuple[Framer, Framer]:
@@ -224,8 +236,9 @@ class Connection:
         self.dialling = False
 
     def _make_uncounted(self, probe: Probe) -> None:
-        for flow in (self.up, self.down):
+        for flow, upstream in ((self.up, True), (self.down, False)):
             flow.count_nothing(Tally(-1))
+            flow.draw_from(partial(probe.draws, upstream))
         probe.connection = self
 
     async def _dial(self) -> None:

@@ -57,6 +57,11 @@ class Counter:
             self.feed = None
         return frames
 
+    def unfinished(self) -> tuple[bytes, int] | None:
+        """Where in a message the bytes seen so far end, as `FrameStage` takes it; None: it is not known."""
+        ask = getattr(self.framer, "unfinished", None)
+        return ask() if ask is not None and not self.framer.lost else None
+
     def finish(self, *, delivered: bool) -> None:
         """The sender closed its side: count a message that only this ends."""
         if self.feed is not None:

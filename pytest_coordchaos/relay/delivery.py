@@ -12,7 +12,7 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 from pytest_coordchaos.faults.model import DirectionState, LinkMode
-from pytest_coordchaos.relay.toxics.base import CLOSE, EOF, NEVER, RESET, Item, Stage
+from pytest_coordchaos.relay.toxics.base import ABORT, CLOSE, EOF, NEVER, RESET, Item, Stage
 from pytest_coordchaos.relay.toxics.chain import Chain
 from pytest_coordchaos.relay.transports import call_at, reset
 
@@ -163,7 +163,7 @@ class Delivery:
             self._emit_reset()
         elif data is CLOSE:
             self._emit_close()
-        else:
+        elif data is not ABORT:  # that is obeyed when all that is due was passed on
             self._write(data)
             self.tally.delivered += len(data)
             if count:

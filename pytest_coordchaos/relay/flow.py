@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, cast
 from pytest_coordchaos.faults.model import DirectionState, LinkMode
 from pytest_coordchaos.relay.counter import Counter
 from pytest_coordchaos.relay.delivery import Delivery
+from pytest_coordchaos.relay.frame_stage import Draw, FrameStage, ReplyStage
 from pytest_coordchaos.relay.framing.base import Framer
 from pytest_coordchaos.relay.toxics.base import CLOSE, EOF, RESET
 
@@ -46,7 +47,7 @@ class Flow(Delivery, asyncio.Protocol):
         twin: The other direction of the connection.
     """
 
-    __slots__ = ("_counter", "_uncounted", "twin")
+    __slots__ = ("_counter", "_frames", "_replies", "_uncounted", "twin")
 
     twin: Flow
 
@@ -54,6 +55,10 @@ class Flow(Delivery, asyncio.Protocol):
         super().__init__(conn, tally, store, state)
         self._counter = Counter(framer, store, tally)
         self._uncounted = store.uncounted
+        self._frames: FrameStage | None = None
+        self._replies: ReplyStage | None = None
+        if state.frames or state.replies_lost:
+            self._fit(state)
 
     # -- from the transport read from --------------------------------------------------------------
 
@@ -110,6 +115,11 @@ class Flow(Delivery, asyncio.Protocol):
         source.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.twin.attach(source)
 
+    def set_state(self, state: DirectionState) -> None:
+        """Put a state in force for what waits and what comes."""
+        self._fit(state)
+        super().set_state(state)
+
     def send_reset(self) -> None:
         """A reset travels in this direction, after what was received before it."""
         self._mark(RESET)
@@ -123,7 +133,38 @@ class Flow(Delivery, asyncio.Protocol):
         self.tally = tally
         self._counter.stop(tally)
 
+    def draw_from(self, draw: Draw) -> None:
+        """Decide the fates of frames by these draws (a probe's), and call anything that comes a reply."""
+        if self._frames is not None:
+            self._frames.draw = draw
+        if self._replies is not None:
+            self._replies.greets = False
+
     # -- inside ------------------------------------------------------------------------------------
+
+    def _fit(self, state: DirectionState) -> None:
+        """Have the stages that the state asks for, and no others."""
+        chain, now = self.chain, monotonic_ns()
+        if self._frames is not None and not state.frames:
+            chain.remove(self._frames, now)
+            self._frames = None
+        elif self._frames is not None:
+            self._frames.set_rules(state.frames)
+        elif state.frames and (made := self._frame_stage(state)):
+            self._frames = made
+            chain.insert_front(made)
+        if self._replies is not None and not state.replies_lost:
+            chain.remove(self._replies, now)
+            self._replies = None
+        elif state.replies_lost and self._replies is None:
+            self._replies = ReplyStage(greets=self.conn.link.greets)
+            chain.insert_front(self._replies)
+
+    def _frame_stage(self, state: DirectionState) -> FrameStage | None:
+        """None: the bytes are not what was declared, and pass as they are."""
+        self._store.settle()
+        begun = self._counter.unfinished()
+        return None if begun is None else self.conn.link.frame_stage(self.tally, state.frames, begun)
 
     def _data_indirect(self, data: bytes, now: int) -> None:
         self._store.settle()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from pytest_coordchaos.faults.model import PASS, DirectionState, LinkMode
+from pytest_coordchaos.faults.model import PASS, DirectionState, FrameRule, LinkMode
 from pytest_coordchaos.relay.connection import Connection
+from pytest_coordchaos.relay.frame_formats import format_of
+from pytest_coordchaos.relay.frame_stage import FrameStage, draws_of
 from pytest_coordchaos.relay.framing import Framer, framer_pair
 from pytest_coordchaos.relay.listening import Listening
 from pytest_coordchaos.relay.probe import Asked, Probe
@@ -16,6 +18,7 @@ from pytest_coordchaos.relay.toxics.collection import Toxics
 from pytest_coordchaos.relay.transports import reset
 from pytest_coordchaos.relay.wire import LinkSpec
 from pytest_coordchaos.runtimes.doors import Doors, dial_through
+from pytest_coordchaos.system.protocols import GREETING, INDEPENDENT
 
 __all__ = ["Link"]
 
@@ -29,7 +32,7 @@ class Link:
         doors: Where sockets of other network namespaces come from.
         store: Where its messages are kept.
         ways: Numbers of its upstream and downstream way.
-        seed: Seed of what its toxics draw.
+        seed: Seed of what its toxics draw, and of the fates of its frames.
 
     Attributes:
         name: Its name as a proxy of the Toxiproxy API.
@@ -55,6 +58,7 @@ class Link:
         self.up_state = self.down_state = PASS
         self.connections: set[Connection] = set()
         self.version = 0
+        self._draws = [draws_of(f"{seed}:{spec.link}:{way}") for way in ("down", "up")]
         listening.join(self)
 
     @property
@@ -66,6 +70,16 @@ class Link:
     def refusing(self) -> bool:
         """Connections are refused: one of the two directions says so, or it is disabled as a proxy."""
         return not self.enabled or LinkMode.REFUSE in (self.up_state.mode, self.down_state.mode)
+
+    @property
+    def greets(self) -> bool:
+        """Its node says things that are no replies."""
+        return self.spec.protocol in GREETING
+
+    @property
+    def takes_frames(self) -> bool:
+        """Its frames are independent of each other."""
+        return self.spec.protocol in INDEPENDENT
 
     @property
     def open_connections(self) -> int:
@@ -96,6 +110,12 @@ class Link:
             for conn in list(self.connections):
                 conn.close_both()
         await self.listening.update()
+
+    def frame_stage(self, tally: Tally, rules: Sequence[FrameRule], begun: tuple[bytes, int]) -> FrameStage | None:
+        """What decides the fates of one flow's frames; None: they are not independent. All flows of a direction draw in turn."""
+        form = format_of(self.spec.protocol, self.spec.classes)
+        draw = self._draws[tally is self.up_tally]
+        return FrameStage(form, draw, rules, head=begun[0], rest=begun[1]) if form is not None else None
 
     def reset_connections(self) -> None:
         """Reset both ends of every connection."""

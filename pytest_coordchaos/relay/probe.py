@@ -2,19 +2,20 @@
 
 A probe's connection is known by the local address it comes from, registered before it connects.
 It is treated like any other but for two things: it is in no ledger, and what is dialled for it is
-the relay's own far end, never a node. Evidence is positive: a cut is proven by the data path's
-discarding exactly the probe's bytes, not by silence alone.
+the relay's own far end, never a node.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 from pytest_coordchaos.faults.model import DirectionState, LinkMode
+from pytest_coordchaos.relay.trials import DEADLINE_S, PROBE, STOPPED, Seen, place_of, try_both, try_refused
 from pytest_coordchaos.relay.wire import ProbeResult
 
 if TYPE_CHECKING:
@@ -23,12 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Asked", "FarEnd", "Probe", "probe_link"]
 
-_BYTES = b"coordchaos probe".ljust(64, b".")
-_DEADLINE_S = 1.0
-_SLACK_MS = 50.0  # a delay of d is proven by an arrival in [d, d + slack)
+_SPARED = (1.0,) * 5
 _AT_ONCE = 16
-_STOPPED = {LinkMode.DROP: "discarded", LinkMode.HOLD: "held"}
-_TRIES = 3  # a late arrival may be the machine's fault: the best of so many counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,20 +90,27 @@ class Probe:
     Attributes:
         connection: The relay's connection, once it was accepted.
         far: The socket at the node's place, once it is connected.
+        scripts: What frames meet that come next, by direction (upstream or not).
     """
 
     def __init__(self, far_end: FarEnd) -> None:
         loop = asyncio.get_running_loop()
         self.connection: Connection | None = None
         self.far: asyncio.Future[socket.socket] = loop.create_future()
+        self.scripts: dict[bool, Callable[[], Sequence[float]]] = {}
         self._far_end = far_end
-        ways = [(upstream, mode) for upstream in (True, False) for mode in _STOPPED]
+        ways = [(upstream, mode) for upstream in (True, False) for mode in STOPPED]
         self._stopped = dict.fromkeys(ways, 0)
         self._enough: dict[tuple[bool, LinkMode], asyncio.Future[None]] = {way: loop.create_future() for way in ways}
 
     async def far_socket(self) -> socket.socket:
         """What the connection dials."""
         return await self._far_end.connect(self.far)
+
+    def draws(self, upstream: bool) -> Sequence[float]:
+        """What a frame of the probe's meets."""
+        script = self.scripts.get(upstream)
+        return script() if script is not None else _SPARED
 
     def discarded(self, upstream: bool, size: int) -> None:
         """The data path threw away so many bytes of the probe's."""
@@ -118,13 +122,13 @@ class Probe:
 
     async def wait_stopped(self, upstream: bool, mode: LinkMode) -> int:
         """Wait until a whole probe was thrown away, or is held, or the deadline; returns how many bytes were."""
-        await asyncio.wait([self._enough[upstream, mode]], timeout=_DEADLINE_S)
+        await asyncio.wait([self._enough[upstream, mode]], timeout=DEADLINE_S)
         return self._stopped[upstream, mode]
 
     def _stop(self, upstream: bool, mode: LinkMode, size: int) -> None:
         self._stopped[upstream, mode] += size
         enough = self._enough[upstream, mode]
-        if self._stopped[upstream, mode] >= len(_BYTES) and not enough.done():
+        if self._stopped[upstream, mode] >= len(PROBE) and not enough.done():
             enough.set_result(None)
 
     def close(self) -> None:
@@ -155,110 +159,22 @@ async def probe_link(link: Link, far_end: FarEnd, asked: Asked) -> list[ProbeRes
     ]
 
 
-_Seen = tuple[bool, str]
-
-
-async def _try(link: Link, far_end: FarEnd, near: socket.socket) -> list[_Seen]:
+async def _try(link: Link, far_end: FarEnd, near: socket.socket) -> list[Seen]:
     probe = Probe(far_end)
     link.expect(probe, near.getsockname()[:2])
     try:
-        return [await _try_refused(link, near)] * 2 if link.refusing else await _try_both(link, far_end, probe, near)
+        return [await try_refused(link, near)] * 2 if link.refusing else await try_both(link, far_end, probe, near)
     finally:
         link.probe_from(near.getsockname()[:2])
         probe.close()
         near.close()
 
 
-async def _try_refused(link: Link, near: socket.socket) -> _Seen:
-    try:
-        async with asyncio.timeout(_DEADLINE_S):
-            await link.loop.sock_connect(near, _place(link))
-            if not link.listening.shared:
-                return False, "a connection was accepted"
-            answer = await link.loop.sock_recv(near, 1)
-    except ConnectionRefusedError:
-        return True, "a connection was refused"
-    except ConnectionResetError:
-        return link.listening.shared, "a connection was reset at once"
-    except (OSError, TimeoutError) as error:
-        return False, f"a connection was not refused but failed: {error or 'no answer'}"
-    return False, "a connection was accepted" + ("" if answer else ", and ended")
-
-
-async def _try_both(link: Link, far_end: FarEnd, probe: Probe, near: socket.socket) -> list[_Seen]:
-    try:
-        async with far_end.turn, asyncio.timeout(_DEADLINE_S):
-            await link.loop.sock_connect(near, _place(link))
-            far = await asyncio.shield(probe.far)
-        both = await asyncio.gather(
-            _try_direction(probe, link.up_state, near, far, upstream=True),
-            _try_direction(probe, link.down_state, far, near, upstream=False),
-        )
-        return list(both)
-    except (OSError, TimeoutError) as error:
-        text = f"no probe connection could be made: {error or 'no answer'}"
-        return [(False, text), (False, text)]
-
-
-async def _try_direction(
-    probe: Probe, state: DirectionState, sender: socket.socket, receiver: socket.socket, *, upstream: bool
-) -> _Seen:
-    if state.mode in _STOPPED:
-        return await _try_stop(probe, state.mode, sender, receiver, upstream=upstream)
-    best_ms = float("inf")
-    for _ in range(_TRIES):
-        took_ms = await _try_pass(sender, receiver, state.delay_ms)
-        best_ms = min(best_ms, took_ms)
-        if took_ms < state.delay_ms + _SLACK_MS:
-            break
-    if best_ms == float("inf"):
-        return False, f"nothing arrived within {state.delay_ms + _DEADLINE_S * 1e3:.0f} ms"
-    text = f"{len(_BYTES)} bytes arrived after {best_ms:.2f} ms"
-    return state.delay_ms <= best_ms < state.delay_ms + _SLACK_MS, text
-
-
-async def _try_stop(probe: Probe, mode: LinkMode, sender: socket.socket, receiver: socket.socket, *, upstream: bool) -> _Seen:
-    await asyncio.get_running_loop().sock_sendall(sender, _BYTES)
-    stopped, how = await probe.wait_stopped(upstream, mode), _STOPPED[mode]
-    try:
-        arrived: int | None = len(receiver.recv(len(_BYTES)))
-    except BlockingIOError:
-        arrived = None
-    if arrived is not None:
-        return False, f"{arrived} bytes arrived" if arrived else "the end of the stream arrived"
-    if stopped != len(_BYTES):
-        return False, f"{stopped} of {len(_BYTES)} bytes were {how} within {_DEADLINE_S * 1e3:.0f} ms"
-    return True, f"{stopped} bytes were {how}, none arrived"
-
-
-async def _try_pass(sender: socket.socket, receiver: socket.socket, delay_ms: float) -> float:
-    """Milliseconds until the probe arrived whole; infinite when it did not."""
-    loop = asyncio.get_running_loop()
-    started, missing = monotonic_ns(), len(_BYTES)
-    try:
-        async with asyncio.timeout(_DEADLINE_S + delay_ms / 1e3):
-            await loop.sock_sendall(sender, _BYTES)
-            while missing:
-                data = await loop.sock_recv(receiver, missing)
-                if not data:
-                    return float("inf")
-                missing -= len(data)
-    except (OSError, TimeoutError):
-        return float("inf")
-    return (monotonic_ns() - started) / 1e6
-
-
 async def _near_socket(link: Link) -> socket.socket:
     """A socket at a dialler's place: of the namespace in which the link listens."""
-    host = _place(link)[0]
+    host = place_of(link)[0]
     sock = await link.doors.fresh(link.spec.listen_door, socket.AF_INET6 if ":" in host else socket.AF_INET)
     if not link.spec.listen_door:
         host = "::1" if ":" in host else "127.0.0.1"
     sock.bind((host, 0))
     return sock
-
-
-def _place(link: Link) -> tuple[str, int]:
-    """Where the link can be dialled, also where it listens on every address."""
-    host, port = link.address
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port

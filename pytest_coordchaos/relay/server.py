@@ -45,7 +45,7 @@ class Relay:
 
     Args:
         seed: Seed of the choice of ports.
-        toxic_seed: Seed of what toxics draw; default: `seed`.
+        toxic_seed: Seed of what toxics draw, and of the fates of frames; default: `seed`.
         max_messages: How many messages the ledger keeps.
     """
 
@@ -92,8 +92,12 @@ class Relay:
 
         Raises:
             UnknownLink: Nothing was changed.
+            Conflict: Faults on frames for a link whose frames are not independent; nothing was changed.
         """
         links = [self._link(name) for name in states]
+        for link, (up, down) in zip(links, states.values(), strict=True):
+            if (up.frames or down.frames) and not link.takes_frames:
+                raise Conflict(f"link {link.spec.link} speaks {link.spec.protocol}: its frames are not independent of each other")
         async with self._turn:
             asked = [await link.set_states(up, down) for link, (up, down) in zip(links, states.values(), strict=True)]
         probed = await asyncio.gather(*(probe_link(link, self._far_end, a) for link, a in zip(links, asked, strict=True)))

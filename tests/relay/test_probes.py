@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic_ns
 
 import pytest
 
 from pytest_coordchaos.cost.ledger import LinkId
-from pytest_coordchaos.faults.model import PASS, DirectionState, LinkMode
+from pytest_coordchaos.faults.model import PASS, DirectionState, FrameKind, FrameRule, LinkMode
 from pytest_coordchaos.relay.flow import Flow
+from pytest_coordchaos.relay.frame_stage import FrameStage
 from pytest_coordchaos.relay.listening import Listening
 from pytest_coordchaos.relay.server import Relay
 from pytest_coordchaos.relay.wire import ProbeResult
 from tests.relay.rig import DROP, HOLD, REFUSE, link_name, spec
 
 SLOW = DirectionState(LinkMode.PASS, 40.0)
+MEDDLING = DirectionState(frames=tuple(FrameRule(kind, (), 0.2) for kind in sorted(FrameKind)))
+_SetRules = Callable[[FrameStage, Sequence[FrameRule]], None]
+NO_REPLIES = DirectionState(replies_lost=True)
 
 
 async def test_an_honest_data_path_is_believed() -> None:
@@ -130,7 +134,7 @@ async def test_all_probes_of_one_call_run_side_by_side() -> None:
 async def _linked() -> AsyncIterator[tuple[Relay, LinkId]]:
     """A relay inside this process, with one link to nowhere: probes must not need the node."""
     relay, link = Relay(seed="1", max_messages=1000), link_name()
-    await relay.add_links([spec(link, ("127.0.0.1", 1))])
+    await relay.add_links([spec(link, ("127.0.0.1", 1), "frames", {7: "vote"})])
     try:
         yield relay, link
     finally:
@@ -144,3 +148,8 @@ async def _probe(up: DirectionState, down: DirectionState) -> list[ProbeResult]:
 
 async def _oks(up: DirectionState, down: DirectionState) -> list[bool]:
     return [probe.ok for probe in await _probe(up, down)]
+
+
+def _but(honest: _SetRules, kind: FrameKind) -> _SetRules:
+    """A stage that forgets one kind of rule."""
+    return lambda stage, rules: honest(stage, [rule for rule in rules if rule.kind is not kind])

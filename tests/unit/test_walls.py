@@ -51,6 +51,7 @@ PURE = [
     "checkers/*.py",
     "relay/framing/*.py",
     "relay/toxics/*.py",
+    "relay/frame_*.py",
     "relay/toxiproxy/model.py",
 ]
 IMPURE_MODULES = {"pytest", "socket", "asyncio", "threading", "subprocess", "selectors", "multiprocessing", "docker", "toxiproxy"}

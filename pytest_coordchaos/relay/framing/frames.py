@@ -69,6 +69,10 @@ class FramesFramer:
         """Nothing: a frame cut short is no message."""
         return NONE
 
+    def unfinished(self) -> tuple[bytes, int]:
+        """Of the frame that has begun: what was seen of its header, or how many bytes of its body are still to come."""
+        return bytes(self._head), self._skip
+
     def _scan(self, data: bytes, pos: int, out: list[Frame]) -> None:
         names, end = self._names, len(data)
         while end - pos >= HEADER_BYTES:

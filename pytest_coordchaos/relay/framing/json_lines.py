@@ -50,6 +50,11 @@ class JsonLinesFramer:
         """Nothing: a line without its newline is no message."""
         return NONE
 
+    def unfinished(self) -> tuple[bytes, int]:
+        """Of the line that has begun: a stand-in for what was seen of it, blank or not."""
+        written = self._size > _MAX_READ_BYTES or any(part.strip() for part in self._kept)
+        return (b"x" if written else b" " if self._size else b""), 0
+
     def _add(self, part: bytes) -> None:
         self._size += len(part)
         if self._size > _MAX_READ_BYTES:

@@ -53,11 +53,13 @@ class Chain:
     Attributes:
         stages: All of them; the last one is the line.
         line: The line.
+        front: How many stages stand before all that are numbered: they see the bytes as the sender wrote them.
     """
 
-    __slots__ = ("line", "stages")
+    __slots__ = ("front", "line", "stages")
 
     def __init__(self, delay_ns: int = 0) -> None:
+        self.front = 0
         self.line = Line(delay_ns)
         self.stages: list[Stage] = [self.line]
 
@@ -98,13 +100,19 @@ class Chain:
 
     def insert(self, index: int, stage: Stage) -> None:
         """Add a stage before the one at `index` now; what is held beyond it does not go through it."""
-        self.stages.insert(min(index, len(self.stages) - 1), stage)
+        self.stages.insert(min(self.front + index, len(self.stages) - 1), stage)
+
+    def insert_front(self, stage: Stage) -> None:
+        """Add a stage before all others."""
+        self.stages.insert(0, stage)
+        self.front += 1
 
     def remove(self, stage: Stage, now_ns: int, *, for_good: bool = True) -> None:
         """Take a stage out; what it gives up goes to the next one. Not `for_good`: it may come back, and just lets go."""
         index = self.stages.index(stage)
         after = self.stages[index + 1]
         del self.stages[index]
+        self.front -= index < self.front
         for item in stage.remove(now_ns) if for_good else stage.flush():
             after.put(item, now_ns)
 
