@@ -112,11 +112,11 @@ class LiveCluster:
 
     def probe(self, node: str) -> NodeProbe:
         """A probe of one node; it does not use links."""
-        addresses = {port.name: self.layout.bind[node, port.name] for port in self.system.ports_of(node)}
         return NodeProbe(
             name=node,
-            addresses=addresses,
+            addresses={port.name: self.layout.bind[node, port.name] for port in self.system.ports_of(node)},
             source_host=self.layout.relay_source,
+            connect=self.runtime.dialler(node),
             read_log=lambda: self.runtime.log(node),
         )
 
@@ -237,6 +237,12 @@ class LiveCluster:
             await self.runtime.stop()
             self.recorder.close()
 
+    async def launch(self, node: str) -> None:
+        """Start a node's process, and have the relay watch its network where it has one of its own."""
+        await self.runtime.launch(self.specs[node])
+        if (reach := self.layout.reach.get(node)) is not None:
+            await self.relay.watch(node, self.runtime.network_pid(node), reach.host, reach.ours)
+
     # -- inside ----------------------------------------------------------------------------------
 
     async def _change(self, change: Callable[[Fault], None], fault: Fault) -> tuple[ProbeResult, ...]:
@@ -269,7 +275,7 @@ class LiveCluster:
     async def _start_again(self, node: str) -> None:
         if self.stopped or self.state(node) is not NodeState.DEAD:
             return
-        await self.runtime.launch(self.specs[node])
+        await self.launch(node)
         try:
             if any(fault == Pause(node) for fault in self._faults):
                 await self.runtime.pause(node)

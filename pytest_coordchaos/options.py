@@ -44,6 +44,7 @@ def read(config: pytest.Config) -> Settings:
     return Settings(
         enabled=bool(values["enabled"]),
         runtime=str(values["runtime"]),
+        base_image=str(values["base_image"]),
         proxy=str(values["proxy"]),
         toxiproxy=str(values["toxiproxy"]),
         seed=int(values["seed"] or 0),
@@ -94,9 +95,11 @@ def _command(args: Sequence[str], values: Mapping[str, Value], origins: Mapping[
     """What must be said again so that the same test is found and draws the same plan."""
     words = ["pytest", *_carried(args), "--coordchaos", f"--coordchaos-seed={values['seed']}"]
     given = [
-        name for name in ("runtime", "proxy", "toxiproxy") if values[name] and origins[name].startswith(("--", "COORDCHAOS"))
+        name
+        for name in ("runtime", "base_image", "proxy", "toxiproxy")
+        if values[name] and origins[name].startswith(("--", "COORDCHAOS"))
     ]
-    return (*words, *(f"--coordchaos-{name}={values[name]}" for name in given))
+    return (*words, *(f"--coordchaos-{name.replace('_', '-')}={values[name]}" for name in given))
 
 
 def _carried(args: Sequence[str]) -> list[str]:

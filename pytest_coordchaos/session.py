@@ -19,13 +19,13 @@ from pytest_coordchaos.experiment import Experiment, by_hand, measure_idle, writ
 from pytest_coordchaos.faults import plan as plans
 from pytest_coordchaos.faults import plan_file
 from pytest_coordchaos.faults import words as fault_words
+from pytest_coordchaos.ground import Ground
 from pytest_coordchaos.history.model import History
 from pytest_coordchaos.hops import second_hop
 from pytest_coordchaos.judging import Evidence, faults_not_injected, nothing_recorded, other_size
 from pytest_coordchaos.portal import Portal
 from pytest_coordchaos.relay.control_client import Mark
 from pytest_coordchaos.run import Run, TestRequest
-from pytest_coordchaos.runtimes.guard import Guard
 from pytest_coordchaos.starting import start_cluster
 from pytest_coordchaos.system.model import System
 from pytest_coordchaos.verdicts import Status
@@ -83,7 +83,7 @@ class Session:
         self._root = root
         self._clock: Clock = clock or SystemClock()
         self._known = {**INVARIANTS, **(invariants or {})}
-        self._guard: Guard | None = None
+        self._ground: Ground | None = None
         self._clusters: list[Cluster] = []
         self._started = self._planned = 0
         self._window: _Window | None = None
@@ -152,13 +152,13 @@ class Session:
         """Stop everything. Idempotent; does nothing in a forked child."""
         if not self.portal.ours:
             return
-        guard, self._guard = self._guard, None
+        ground, self._ground = self._ground, None
         for cluster in self._clusters[:]:
             with contextlib.suppress(CoordChaosError, OSError):
                 self.portal.call(cluster.live.stop())
         self._clusters.clear()
-        if guard is not None:
-            self.portal.call(guard.aclose())
+        if ground is not None:
+            self.portal.call(ground.aclose())
         self.portal.close()
 
     # -- for Cluster -----------------------------------------------------------------------------------
@@ -222,13 +222,12 @@ class Session:
             self._keep.add(cluster)
 
     async def _start(self, system: System, root: Path) -> Any:
-        if self._guard is None:
-            self._guard = await Guard.start(self._root, self.run_id)
+        if self._ground is None:
+            self._ground = await Ground.start(self._root, self.run_id, base_image=self.settings.base_image)
         seed = self._window.request.seed if self._window else (self.settings.seed or 0)
         return await start_cluster(
             system,
-            guard=self._guard,
-            run_id=self.run_id,
+            ground=self._ground,
             root=root,
             seed=seed % 2**32,
             clock=self._clock,

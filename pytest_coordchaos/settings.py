@@ -20,7 +20,7 @@ __all__ = ["OPTIONS", "PROXIES", "RUNTIMES", "SEED_MAX", "Option", "Settings", "
 Value = bool | int | str | None
 """What an option can hold, as given or as decided."""
 
-RUNTIMES = ("process",)
+RUNTIMES = ("process", "docker", "auto")
 """Runtimes that `runtime=` may name; "" leaves the choice to what each System declares."""
 
 PROXIES = ("relay", "toxiproxy")
@@ -94,6 +94,16 @@ OPTIONS: tuple[Option, ...] = (
         help=f"Where nodes run: {', '.join(RUNTIMES)}. Default: what each System declares.",
     ),
     Option(
+        name="base_image",
+        flag="--coordchaos-base-image",
+        environment="COORDCHAOS_BASE_IMAGE",
+        ini="coordchaos_base_image",
+        kind="text",
+        default="",
+        metavar="IMAGE",
+        help="An image with python3, on which our own images stand (runtime docker). Default: python:3-slim.",
+    ),
+    Option(
         name="proxy",
         flag="--coordchaos-proxy",
         environment="COORDCHAOS_PROXY",
@@ -151,6 +161,7 @@ class Settings:
     Args:
         enabled: Tests that need clusters run.
         runtime: Where nodes run; "": what each System declares.
+        base_image: The image on which our own stand; "": the default one.
         proxy: Who applies cuts and delays.
         toxiproxy: Where a Toxiproxy server is; "": `toxiproxy-server` on PATH.
         seed: The run's seed; the same in every worker.
@@ -164,6 +175,7 @@ class Settings:
 
     enabled: bool = False
     runtime: str = ""
+    base_image: str = ""
     proxy: str = "relay"
     toxiproxy: str = ""
     seed: int = 0
@@ -211,6 +223,7 @@ class Settings:
         return {
             "enabled": self.enabled,
             "runtime": self.runtime,
+            "base_image": self.base_image,
             "proxy": self.proxy,
             "toxiproxy": self.toxiproxy,
             "seed": self.seed,

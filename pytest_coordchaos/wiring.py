@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from pytest_coordchaos.runtimes.base import Address, NodeSpec
 from pytest_coordchaos.system.model import CLIENTS, Node, System
 from pytest_coordchaos.system.placeholders import NodeView, render
 
-__all__ = ["Layout", "edges", "link_specs", "node_specs"]
+__all__ = ["Home", "Layout", "Reach", "edges", "link_specs", "node_specs", "process_home"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +28,53 @@ class Layout:
         listen: Link -> where its relay listener is to be; port 0: the relay chooses.
         hosts: Node -> its private hosts file; empty where addresses are per node.
         relay_source: Local address the relay dials nodes from.
+        reach: Nodes that have a network of their own -> how they are reached.
+        sources: Link -> addresses of its diallers, where links listen on one address.
     """
 
     bind: Mapping[tuple[str, str], Address]
     listen: Mapping[LinkId, Address]
     hosts: Mapping[str, Mapping[str, str]]
     relay_source: str
+    reach: Mapping[str, Reach] = field(default_factory=dict)
+    sources: Mapping[LinkId, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """How a node that has a network of its own is reached.
+
+    Args:
+        door: The ambassador's UNIX socket: links to the node listen behind it, and the relay dials from there.
+        host: The node's address there.
+        ours: Addresses there that are the relay's.
+    """
+
+    door: str
+    host: str
+    ours: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Home:
+    """What a System's nodes find where they run.
+
+    Args:
+        root: Directory below which each has its own.
+        python: The interpreter of `entry` nodes.
+        library: Directory where it finds their modules; "": it knows.
+        images: Node -> container image; empty where nodes are processes.
+    """
+
+    root: Path
+    python: str
+    library: str = ""
+    images: Mapping[str, str] = field(default_factory=dict)
+
+
+def process_home(system: System, root: Path) -> Home:
+    """A home on this machine. UsageError: there is no module `host`."""
+    return Home(root=root, python=sys.executable, library=_package_parent(system.host) if system.entry else "")
 
 
 def edges(system: System) -> list[LinkId]:
@@ -46,6 +87,7 @@ def edges(system: System) -> list[LinkId]:
 
 def link_specs(system: System, layout: Layout) -> list[LinkSpec]:
     """What the relay must be told to make the links of a system."""
+    doors = {name: reach.door for name, reach in layout.reach.items()}
     return [
         LinkSpec(
             link=link,
@@ -54,26 +96,29 @@ def link_specs(system: System, layout: Layout) -> list[LinkSpec]:
             upstream_source=layout.relay_source,
             protocol=system.port(link.target, link.port).protocol,
             classes=system.port(link.target, link.port).classes,
+            listen_door="" if link.source == CLIENTS else doors.get(link.target, ""),
+            dial_door=doors.get(link.target, ""),
+            sources=layout.sources.get(link, ()),
         )
         for link in edges(system)
     ]
 
 
-def node_specs(system: System, layout: Layout, links: Mapping[LinkId, Address], root: Path, seed: int) -> dict[str, NodeSpec]:
+def node_specs(system: System, layout: Layout, links: Mapping[LinkId, Address], home: Home, seed: int) -> dict[str, NodeSpec]:
     """Everything needed to start each node, placeholders filled in."""
-    return {node.name: _node_spec(system, node, layout, links, root / node.name, seed) for node in system.members}
+    return {node.name: _node_spec(system, node, layout, links, home, seed) for node in system.members}
 
 
-def _node_spec(
-    system: System, node: Node, layout: Layout, links: Mapping[LinkId, Address], directory: Path, seed: int
-) -> NodeSpec:
+def _node_spec(system: System, node: Node, layout: Layout, links: Mapping[LinkId, Address], home: Home, seed: int) -> NodeSpec:
+    directory = home.root / node.name
     view = _node_view(system, node.name, layout, links, directory)
     env = {key: render(value, view, where=f"env[{key!r}]") for key, value in {**system.env, **node.env}.items()}
     files = {path: render(text, view, where=f"files[{path!r}]") for path, text in system.files.items()}
     if system.entry is not None:
         files["node.json"] = json.dumps(_node_json(system, node.name, layout, links, directory, seed), indent=1)
-        env.setdefault("PYTHONPATH", _package_parent(system.host))
-        argv = [sys.executable, "-S", "-m", system.host, system.entry, str(directory / "node.json")]
+        if home.library:
+            env.setdefault("PYTHONPATH", home.library)
+        argv = [home.python, "-S", "-m", system.host, system.entry, str(directory / "node.json")]
     else:
         argv = [render(word, view, where="command") for word in node.command or system.command or ()]
     return NodeSpec(
@@ -84,6 +129,9 @@ def _node_spec(
         files=files,
         hosts=dict(layout.hosts.get(node.name, {})),
         listens=tuple(view.bind.values()),
+        image=home.images.get(node.name, ""),
+        cpus=system.cpus,
+        memory_mb=system.memory_mb,
     )
 
 

@@ -18,7 +18,7 @@ from pytest_coordchaos.errors import CapabilityError, CoordChaosError
 if TYPE_CHECKING:
     import docker
 
-__all__ = ["Engine", "EngineError", "answers", "status_of"]
+__all__ = ["Engine", "EngineError", "answers"]
 
 _WORKERS = 32
 _CALL_S = 60
@@ -28,7 +28,15 @@ _Result = TypeVar("_Result")
 
 
 class EngineError(CoordChaosError):
-    """The engine refused a request, or is gone."""
+    """The engine refused a request, or is gone.
+
+    Attributes:
+        status: The HTTP status it refused with; 0 when it was not asked at all.
+    """
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Engine:
@@ -105,9 +113,7 @@ class Engine:
         import requests.exceptions
 
         if isinstance(error, docker.errors.APIError):
-            wrapped = EngineError(" ".join(str(error.explanation or error).split()))
-            wrapped.__cause__ = error
-            return wrapped
+            return EngineError(" ".join(str(error.explanation or error).split()), int(error.status_code or 0))
         known = (docker.errors.DockerException, requests.exceptions.RequestException, OSError)
         return EngineError(_unreachable(self.address, error)) if isinstance(error, known) else error
 
@@ -120,11 +126,6 @@ async def answers() -> str | None:
         return str(error)
     engine.close()
     return None
-
-
-def status_of(error: EngineError) -> int:
-    """The HTTP status the engine refused with; 0 when it was not asked at all."""
-    return int(getattr(error.__cause__, "status_code", None) or 0)
 
 
 def _where() -> dict[str, Any]:

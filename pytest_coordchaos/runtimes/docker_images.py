@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_coordchaos.errors import StartError, UsageError
-from pytest_coordchaos.runtimes.docker_engine import Engine, EngineError, status_of
+from pytest_coordchaos.runtimes.docker_engine import Engine, EngineError
 from pytest_coordchaos.runtimes.docker_recipe import build
 from pytest_coordchaos.system.recipe import Recipe
 
@@ -106,7 +106,7 @@ class Images:
         try:
             return await self._engine.run(lambda client: str(client.inspect_image(image)["Id"]))
         except EngineError as error:
-            if status_of(error) != 404:
+            if error.status != 404:
                 raise
         try:
             await self._engine.run(lambda client: _pull(client, image))
@@ -127,7 +127,7 @@ class Images:
         try:
             await self._engine.run(lambda client: client.inspect_image(tag))
         except EngineError as error:
-            if status_of(error) != 404:
+            if error.status != 404:
                 raise
             await self._engine.run(lambda client: _build(client, tag, self.base, files))
         return tag

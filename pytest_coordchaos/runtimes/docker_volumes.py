@@ -64,7 +64,7 @@ class Volumes:
         try:
             await self._engine.run(lambda client: client.inspect_volume(name))
         except EngineError as error:
-            if status_of(error) != 404:
+            if error.status != 404:
                 raise
             raise StartError(f"The external volume {name!r} is not there; make it with `docker volume create {name}`") from None
 

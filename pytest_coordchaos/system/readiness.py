@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -37,6 +38,7 @@ class NodeProbe:
         addresses: Port name -> (host, port) where the node itself listens.
         source_host: Local address to dial from; marks the connection as ours, not a bypass.
         read_log: Returns the node's log so far.
+        connect: Connects to an address of the node's network; None: it is reached from here.
         ask_health: Asks the runtime what the container's health check says; None: the runtime knows of none.
     """
 
@@ -44,6 +46,7 @@ class NodeProbe:
     addresses: Mapping[str, tuple[str, int]]
     source_host: str | None = None
     read_log: Callable[[], str] = field(default=lambda: "")
+    connect: Callable[[tuple[str, int]], Awaitable[socket.socket]] | None = None
     ask_health: Callable[[], Awaitable[str]] | None = None
 
     async def open(self, port: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -51,6 +54,8 @@ class NodeProbe:
         if port not in self.addresses:
             raise NoSuchPort(f"Node {self.name} has no port {port!r}; it has: {', '.join(self.addresses) or 'none'}", port)
         host, number = self.addresses[port]
+        if self.connect is not None:
+            return await asyncio.open_connection(sock=await self.connect((host, number)))
         local = (self.source_host, 0) if self.source_host else None
         return await asyncio.open_connection(host, number, local_addr=local)
 
