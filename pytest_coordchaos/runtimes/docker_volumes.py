@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_coordchaos.errors import StartError
-from pytest_coordchaos.runtimes.docker_engine import Engine, EngineError, status_of
+from pytest_coordchaos.runtimes.docker_engine import Engine, EngineError
 from pytest_coordchaos.runtimes.docker_sweep import remove
 from pytest_coordchaos.system.recipe import MountKind, Recipe
 
