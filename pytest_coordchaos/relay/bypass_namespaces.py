@@ -8,6 +8,7 @@ connection with another node, whatever its ports, is a bypass: also of a service
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from time import monotonic_ns
@@ -75,6 +76,11 @@ class NamespaceWatch:
         self._ours.update(ours)
         if not pid:
             self.available = False
+
+    def has_ended(self, node: str) -> bool:
+        """Whether the process by which a node is known is no more: then its address answers nobody, not even by a refusal."""
+        home = self._homes.get(node)
+        return home is not None and home.pid > 0 and not os.path.exists(f"/proc/{home.pid}")
 
     async def look(self) -> None:
         """Look at all tables now, in a thread."""

@@ -41,6 +41,7 @@ class Link:
         up_state, down_state: The states in force.
         connections: Open ones, also those whose one end is gone and whose other must not know yet.
         version: Grows with every change of state.
+        node_has_ended: Whether the node is known to be dead where a dead node's address does not refuse by itself.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Link:
         self.connections: set[Connection] = set()
         self.version = 0
         self._draws = [draws_of(f"{seed}:{spec.link}:{way}") for way in ("down", "up")]
+        self.node_has_ended: Callable[[], bool] = lambda: False
         listening.join(self)
 
     @property
@@ -150,6 +152,8 @@ class Link:
     async def dial(self, dialling: Callable[[socket.socket], None]) -> socket.socket:
         """A socket connected to the node; `dialling` is told of it before. OSError: it refused."""
         family = socket.AF_INET6 if ":" in self.spec.upstream[0] else socket.AF_INET
+        if self.node_has_ended():
+            raise ConnectionRefusedError("the node is dead")
         sock = await self.doors.fresh(self.spec.dial_door, family)
         dialling(sock)
         return await dial_through(sock, self.spec.upstream_source, self.spec.upstream)

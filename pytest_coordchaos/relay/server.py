@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic_ns
 
 from pytest_coordchaos.cost.ledger import LinkId
@@ -173,7 +174,10 @@ class Relay:
         if rival is not None:
             host, port = spec.listen
             raise Conflict(f"cannot listen on {host}:{port}: link {spec.link} could not be told from {rival.spec.link} there")
-        return Link(spec, listening, self._doors, self.store, (way, way + 1), seed=self._seed)
+        link = Link(spec, listening, self._doors, self.store, (way, way + 1), seed=self._seed)
+        if spec.dial_door:
+            link.node_has_ended = partial(self.namespaces.has_ended, spec.link.target)
+        return link
 
     async def _listening(self, spec: LinkSpec) -> Listening:
         """Where a link accepts: a port of its own, or one where links from other diallers accept already."""

@@ -30,6 +30,7 @@ class Capability(StrEnum):
     CLOCKS = "clocks"
     DISK_SYNCS = "disk-syncs"
     LIMITS = "limits"
+    HELD_PORTS = "held-ports"
 
 
 class NodeState(StrEnum):

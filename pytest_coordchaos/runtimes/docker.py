@@ -181,6 +181,8 @@ class DockerRuntime:
         """Connects to an address of the node from its network."""
 
         async def dial(target: Address) -> socket.socket:
+            if self.state(node) is NodeState.DEAD:  # its address would not even refuse
+                raise ConnectionRefusedError(f"{node} is dead")
             return await dial_through(await self.ambassadors.fresh(node), "", target)
 
         return dial

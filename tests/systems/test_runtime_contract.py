@@ -5,38 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pytest_coordchaos.errors import FaultError, StartError, UsageError
-from pytest_coordchaos.runtimes.base import Capability, NodeSpec, NodeState
-from pytest_coordchaos.runtimes.process import ProcessRuntime
+from pytest_coordchaos.runtimes.base import Capability, NodeState
 from pytest_coordchaos.system.readiness import ready_log, ready_port
-from tests.systems.process_rig import (
-    Story,
-    can_be_bound,
-    daemon_pids,
-    echoes,
-    is_alive,
-    process_runtime,
-    program,
-    until,
-    until_ready,
-)
-
-RUNTIMES = {"process": process_runtime}
+from tests.systems.process_rig import can_be_bound, daemon_pids, is_alive, until, until_ready
+from tests.systems.runtime_rigs import RIGS, Rig, Story
 
 Tell = Callable[[Story], None]
 
 
-@pytest.fixture(params=RUNTIMES)
+@pytest.fixture(params=RIGS)
 def tell(request: pytest.FixtureRequest, tmp_path: Path) -> Tell:
     """Runs a story on a fresh runtime."""
 
     def run(story: Story) -> None:
         async def whole() -> None:
-            async with RUNTIMES[request.param](tmp_path) as runtime:
-                await story(runtime, tmp_path)
+            async with RIGS[request.param](tmp_path) as rig:
+                await story(rig.runtime, rig)
 
         asyncio.run(whole())
 
@@ -44,18 +33,13 @@ def tell(request: pytest.FixtureRequest, tmp_path: Path) -> Tell:
 
 
 def test_a_node_runs_in_its_directory_with_its_files_and_environment(tell: Tell) -> None:
-    async def story(runtime: ProcessRuntime, root: Path) -> None:
-        spec = NodeSpec(
-            name="n1",
-            argv=["sh", "-c", "cat conf/a.txt; echo $COLOUR; pwd; exec sleep 1000"],
-            directory=root / "n1",
-            env={"COLOUR": "green"},
-            files={"conf/a.txt": "quorum = 2\n"},
-        )
+    async def story(runtime: Any, rig: Rig) -> None:
+        script = "cat conf/a.txt; echo $COLOUR; pwd; exec sleep 1000"
+        spec = rig.node("sh", "-c", script, env={"COLOUR": "green"}, files={"conf/a.txt": "quorum = 2\n"})
         await runtime.launch(spec)
         await until_ready(runtime, ready_log(r"/n1$"))
 
-        assert runtime.log("n1").splitlines() == ["quorum = 2", "green", str(root / "n1")]
+        assert runtime.log("n1").splitlines() == ["quorum = 2", "green", str(rig.root / "n1")]
         assert runtime.state("n1") is NodeState.RUNNING
 
     tell(story)
@@ -66,11 +50,11 @@ def test_a_node_runs_in_its_directory_with_its_files_and_environment(tell: Tell)
 def test_ports_survive_kill_and_restart_and_refuse_meanwhile(tell: Tell, options: tuple[str, ...], told: bool) -> None:
     """The same port again after a kill; refused while down; not to be taken. Not given and without the option: it says so."""
 
-    async def story(runtime: ProcessRuntime, root: Path) -> None:
-        (address,) = await runtime.reserve(1)
-        spec = program("echo_server", *address, *options, root=root, listens=[address] if told else None)
-        assert not await echoes(address)
-        if not told and not options:
+    async def story(runtime: Any, rig: Rig) -> None:
+        address = await rig.address()
+        spec = rig.program("echo_server", *address, *options, listens=[address] if told else None)
+        assert not await rig.echoes(address)
+        if not told and not options and Capability.HELD_PORTS in runtime.capabilities:
             await runtime.launch(spec)
             with pytest.raises(StartError, match="Address already in use"):
                 await until_ready(runtime, ready_port("tcp"), tcp=address)
@@ -79,18 +63,18 @@ def test_ports_survive_kill_and_restart_and_refuse_meanwhile(tell: Tell, options
             await runtime.launch(spec)
             await until_ready(runtime, ready_log(r"listening[^-]*\Z"))
             if options:  # a connection leaves TIME_WAIT behind, which a program without the option cannot get past
-                assert await echoes(address)
+                assert await rig.echoes(address)
             await runtime.kill("n1")
             assert not can_be_bound(address, reuse=False)
             assert not can_be_bound(address, reuse=True) or not told
             if options:
-                assert not await echoes(address)
+                assert not await rig.echoes(address)
 
     tell(story)
 
 
 def test_reserved_ports_are_given_back_by_stop(tell: Tell) -> None:
-    async def story(runtime: ProcessRuntime, root: Path) -> None:
+    async def story(runtime: Any, rig: Rig) -> None:
         addresses = await runtime.reserve(5)
         low, high = _ephemeral_range()
         assert len(set(addresses)) == 5
@@ -105,7 +89,7 @@ def test_reserved_ports_are_given_back_by_stop(tell: Tell) -> None:
 
 
 def test_claimed_addresses_are_loopback_and_nobody_elses(tell: Tell) -> None:
-    async def story(runtime: ProcessRuntime, root: Path) -> None:
+    async def story(runtime: Any, rig: Rig) -> None:
         claimed = await runtime.claim_hosts(30) + await runtime.claim_hosts(30)
 
         assert len(set(claimed)) == 60
@@ -115,36 +99,34 @@ def test_claimed_addresses_are_loopback_and_nobody_elses(tell: Tell) -> None:
 
 
 def test_kill_ends_the_whole_tree_daemons_included(tell: Tell) -> None:
-    async def story(runtime: ProcessRuntime, root: Path) -> None:
-        await runtime.launch(program("daemons", 3, root=root))
+    async def story(runtime: Any, rig: Rig) -> None:
+        await runtime.launch(rig.program("daemons", 3))
         await until_ready(runtime, ready_log("all daemons are up"))
-        daemons = daemon_pids(runtime)
-        assert len(daemons) == 3
-        assert all(map(is_alive, daemons))
+        assert rig.alive() == 3
 
         await runtime.kill("n1")
 
-        assert not any(map(is_alive, daemons))
+        assert rig.alive() == 0
         assert (runtime.state("n1"), runtime.exit_status("n1")) == (NodeState.DEAD, -9)
 
     tell(story)
 
 
 def test_a_node_whose_first_process_leaves_is_dead_as_a_whole(tell: Tell) -> None:
-    async def story(runtime: ProcessRuntime, root: Path) -> None:
-        await runtime.launch(program("daemons", 2, "leave", root=root))
+    async def story(runtime: Any, rig: Rig) -> None:
+        await runtime.launch(rig.program("daemons", 2, "leave"))
         await until(lambda: runtime.state("n1") is NodeState.DEAD, "the node's end")
 
         assert runtime.exit_status("n1") == 0
         assert len(daemon_pids(runtime)) == 2
-        assert not any(map(is_alive, daemon_pids(runtime)))
+        assert rig.alive() == 0
 
     tell(story)
 
 
 def test_kill_needs_no_consent_and_may_be_repeated(tell: Tell) -> None:
-    async def story(runtime: ProcessRuntime, root: Path) -> None:
-        await runtime.launch(program("stubborn", root=root))
+    async def story(runtime: Any, rig: Rig) -> None:
+        await runtime.launch(rig.program("stubborn"))
         await until_ready(runtime, ready_log("I stay"))
         await runtime.pause("n1")
 
@@ -157,27 +139,26 @@ def test_kill_needs_no_consent_and_may_be_repeated(tell: Tell) -> None:
 
 
 def test_pause_stops_every_thread_and_resume_goes_on(tell: Tell) -> None:
-    async def story(runtime: ProcessRuntime, root: Path) -> None:
-        ticks = root / "n1" / "ticks"
-        await runtime.launch(program("counts", root=root))
-        await until(lambda: ticks.exists() and ticks.stat().st_size > 0, "the first tick")
+    async def story(runtime: Any, rig: Rig) -> None:
+        await runtime.launch(rig.program("counts"))
+        await rig.until_larger("ticks", 0)
 
         await runtime.pause("n1")
-        stopped_at, cpu_s = ticks.stat().st_size, await runtime.cpu_seconds("n1")
-        for _ in range(20):
-            assert (ticks.stat().st_size, await runtime.cpu_seconds("n1")) == (stopped_at, cpu_s)
+        stopped_at, cpu_s = await rig.size("ticks"), await runtime.cpu_seconds("n1")
+        for _ in range(5):
+            assert (await rig.size("ticks"), await runtime.cpu_seconds("n1")) == (stopped_at, cpu_s)
         assert runtime.state("n1") is NodeState.PAUSED
 
         await runtime.resume("n1")
         assert runtime.state("n1") is NodeState.RUNNING
-        await until(lambda: ticks.stat().st_size > stopped_at, "a tick after the pause")
+        await rig.until_larger("ticks", stopped_at)
 
     tell(story)
 
 
 def test_a_dead_node_cannot_be_paused_or_resumed_and_a_live_one_not_launched(tell: Tell) -> None:
-    async def story(runtime: ProcessRuntime, root: Path) -> None:
-        spec = program("stubborn", root=root)
+    async def story(runtime: Any, rig: Rig) -> None:
+        spec = rig.program("stubborn")
         await runtime.launch(spec)
         with pytest.raises(UsageError, match=r"launch\('n1'\): the node is alive; kill it first"):
             await runtime.launch(spec)
@@ -191,15 +172,14 @@ def test_a_dead_node_cannot_be_paused_or_resumed_and_a_live_one_not_launched(tel
 
 
 def test_cpu_seconds_grow_with_work_and_survive_a_restart(tell: Tell) -> None:
-    async def story(runtime: ProcessRuntime, root: Path) -> None:
+    async def story(runtime: Any, rig: Rig) -> None:
         if Capability.CPU_SECONDS not in runtime.capabilities:
             pytest.skip("the runtime does not declare cpu-seconds")
-        spec = program("counts", root=root)
-        ticks = root / "n1" / "ticks"
+        spec = rig.program("counts")
         await runtime.launch(spec)
-        await until(lambda: ticks.exists() and ticks.stat().st_size > 20, "some work")
+        await rig.until_larger("ticks", 20)
         early = await runtime.cpu_seconds("n1")
-        await until(lambda: ticks.stat().st_size > 60, "more work")
+        await rig.until_larger("ticks", 60)
         late = await runtime.cpu_seconds("n1")
         await runtime.kill("n1")
         dead = await runtime.cpu_seconds("n1")
@@ -212,8 +192,8 @@ def test_cpu_seconds_grow_with_work_and_survive_a_restart(tell: Tell) -> None:
 
 
 def test_the_log_keeps_all_incarnations_with_a_line_between(tell: Tell) -> None:
-    async def story(runtime: ProcessRuntime, root: Path) -> None:
-        spec = program("fails", root=root)
+    async def story(runtime: Any, rig: Rig) -> None:
+        spec = rig.program("fails")
         for _ in range(2):
             await runtime.launch(spec)
             await until(lambda: runtime.state("n1") is NodeState.DEAD, "its exit")
@@ -226,8 +206,8 @@ def test_the_log_keeps_all_incarnations_with_a_line_between(tell: Tell) -> None:
 
 
 def test_waiting_for_a_node_that_exits_stops_at_once_and_shows_why(tell: Tell) -> None:
-    async def story(runtime: ProcessRuntime, root: Path) -> None:
-        await runtime.launch(program("fails", root=root))
+    async def story(runtime: Any, rig: Rig) -> None:
+        await runtime.launch(rig.program("fails"))
         with pytest.raises(StartError) as caught:
             await until_ready(runtime, ready_log("never said"))
 
@@ -240,9 +220,9 @@ def test_waiting_for_a_node_that_exits_stops_at_once_and_shows_why(tell: Tell) -
 
 
 def test_a_program_that_is_not_there_is_named(tell: Tell) -> None:
-    async def story(runtime: ProcessRuntime, root: Path) -> None:
+    async def story(runtime: Any, rig: Rig) -> None:
         with pytest.raises(StartError, match="Node n1 did not start: cannot run 'no-such-db': No such file or directory"):
-            await runtime.launch(NodeSpec(name="n1", argv=["no-such-db", "--x"], directory=root / "n1"))
+            await runtime.launch(rig.node("no-such-db", "--x"))
 
         assert runtime.state("n1") is NodeState.DEAD
 
@@ -250,8 +230,8 @@ def test_a_program_that_is_not_there_is_named(tell: Tell) -> None:
 
 
 def test_a_file_outside_the_nodes_directory_is_refused(tell: Tell) -> None:
-    async def story(runtime: ProcessRuntime, root: Path) -> None:
-        spec = NodeSpec(name="n1", argv=["true"], directory=root / "n1", files={"../n2/db": ""})
+    async def story(runtime: Any, rig: Rig) -> None:
+        spec = rig.node("true", files={"../n2/db": ""})
         with pytest.raises(UsageError, match=r"file '\.\./n2/db' is not allowed"):
             await runtime.launch(spec)
 
@@ -259,19 +239,20 @@ def test_a_file_outside_the_nodes_directory_is_refused(tell: Tell) -> None:
 
 
 def test_stop_ends_everything_may_be_repeated_and_lets_nothing_start_any_more(tell: Tell) -> None:
-    async def story(runtime: ProcessRuntime, root: Path) -> None:
-        specs = [program("daemons", 1, node=f"n{i}", root=root) for i in range(3)]
+    async def story(runtime: Any, rig: Rig) -> None:
+        specs = [rig.program("daemons", 1, node=f"n{i}") for i in range(3)]
         await asyncio.gather(*(runtime.launch(spec) for spec in specs))
-        helper = await runtime.spawn_helper("aid", ["sleep", "1000"], log=root / "aid.log", pass_env={"A": "b"})
+        helper = await runtime.spawn_helper("aid", ["sleep", "1000"], log=rig.outside / "aid.log", pass_env={"A": "b"})
         for spec in specs:
             await until_ready(runtime, ready_log("all daemons are up"), spec.name)
-        pids = [helper, *(pid for spec in specs for pid in daemon_pids(runtime, spec.name))]
-        assert all(map(is_alive, pids))
+        assert is_alive(helper)
+        assert [rig.alive(spec.name) for spec in specs] == [1, 1, 1]
 
         await runtime.stop()
         await runtime.stop()
 
-        assert not any(map(is_alive, pids))
+        assert not is_alive(helper)
+        assert [rig.alive(spec.name) for spec in specs] == [0, 0, 0]
         assert [runtime.state(spec.name) for spec in specs] == [NodeState.DEAD] * 3
         with pytest.raises(StartError, match="the cluster has been stopped"):
             await runtime.launch(specs[0])

@@ -1,0 +1,1 @@
+"""Tests with real containers: skipped where no engine answers, a failure where COORDCHAOS_REQUIRE names docker."""
