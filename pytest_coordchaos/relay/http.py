@@ -9,15 +9,16 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import cast
 from urllib.parse import unquote
 
+from pytest_coordchaos.relay.http_body import BadLength, find_body
+
 __all__ = ["Handler", "HttpError", "HttpProtocol", "Request", "Response", "json_response"]
 
 _MAX_HEAD_BYTES = 64 * 1024
-_MAX_BODY_BYTES = 64 * 1024 * 1024
 _MAX_WAITING = 100
 
 
@@ -53,6 +54,11 @@ class Response:
     status: int = 200
     body: bytes = b""
     content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def with_header(self, name: str, value: str) -> Response:
+        """The same answer with one more header."""
+        return replace(self, headers=(*self.headers, (name, value)))
 
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -122,13 +128,16 @@ class HttpProtocol(asyncio.Protocol):
                 raise HttpError(431, "the request's head is too long")
             return None
         method, path, headers = _parse_head(bytes(buffer[:end]))
-        length = _body_length(headers)
-        if len(buffer) < end + 4 + length:
+        try:
+            found = find_body(buffer, end + 4, headers)
+        except BadLength as error:
+            raise HttpError(error.status, str(error)) from None
+        if found is None:
             if headers.get("expect", "").lower() == "100-continue" and len(buffer) == end + 4 and self._transport is not None:
                 self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             return None
-        body = bytes(buffer[end + 4 : end + 4 + length])
-        del buffer[: end + 4 + length]
+        body, end = found
+        del buffer[:end]
         return Request(method, path, headers, body)
 
     async def _answer_all(self) -> None:
@@ -152,9 +161,12 @@ class HttpProtocol(asyncio.Protocol):
     def _send(self, response: Response, *, close: bool) -> None:
         if self._transport is None:
             return
-        lines = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}", f"Content-Length: {len(response.body)}"]
+        lines = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}"]
+        if response.status != 204:
+            lines.append(f"Content-Length: {len(response.body)}")
         if response.body:
             lines.append(f"Content-Type: {response.content_type}")
+        lines += [f"{name}: {value}" for name, value in response.headers]
         if close:
             lines.append("Connection: close")
         self._transport.writelines([("\r\n".join(lines) + "\r\n\r\n").encode(), response.body])
@@ -173,15 +185,6 @@ def _parse_head(head: bytes) -> tuple[str, str, dict[str, str]]:
         if not colon:
             raise HttpError(400, "a header line has no colon")
         headers[name.strip().lower()] = value.strip()
+    if words[2] == "HTTP/1.0":
+        headers.setdefault("connection", "close")
     return words[0], unquote(words[1].partition("?")[0]), headers
-
-
-def _body_length(headers: Mapping[str, str]) -> int:
-    if "transfer-encoding" in headers:
-        raise HttpError(411, "a body needs a Content-Length here, chunks are not read")
-    text = headers.get("content-length", "0")
-    if not text.isdecimal():
-        raise HttpError(400, f"Content-Length {text!r} is no number")
-    if int(text) > _MAX_BODY_BYTES:
-        raise HttpError(413, f"a body may have at most {_MAX_BODY_BYTES} bytes")
-    return int(text)

@@ -28,7 +28,7 @@ LINK = {"link": ["a", "b", "p"], "listen": ["127.0.0.1", 0], "upstream": ["127.0
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "text"),
     [
-        ("GET", "/nowhere", "", 404, "there is no /nowhere"),
+        ("GET", "/coordchaos/nowhere", "", 404, "there is no /coordchaos/nowhere"),
         ("DELETE", "/coordchaos/links", "", 405, "takes POST, not DELETE"),
         ("POST", "/coordchaos/links", "", 400, "bad request body: EOF"),
         ("POST", "/coordchaos/links", "{", 400, "bad request body: "),

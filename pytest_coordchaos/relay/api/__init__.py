@@ -1,0 +1,1 @@
+"""Toxiproxy's HTTP API, version 2.12, as every client of it knows it."""
