@@ -158,7 +158,7 @@ _IGNORED = {
         ],
         "one private network of ours carries all",
     ),
-    _SECRET: {"name": "", "labels": "nothing is published", "template_driver": "a matter of Swarm"},
+    _SECRET: {"name": "the engine is not asked for it", "labels": "nothing is published", "template_driver": "a matter of Swarm"},
     _USE: dict.fromkeys(["uid", "gid"], "files are mounted as they are, as in Compose"),
 }
 
