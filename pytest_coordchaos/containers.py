@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -10,10 +12,11 @@ from pytest_coordchaos.runtimes.base import Address
 from pytest_coordchaos.runtimes.docker import DockerRuntime
 from pytest_coordchaos.runtimes.docker_session import Docker
 from pytest_coordchaos.runtimes.guard import Guard
-from pytest_coordchaos.system.model import CLIENTS, System
+from pytest_coordchaos.system.compose_ports import with_exposed
+from pytest_coordchaos.system.model import CLIENTS, Node, System
 from pytest_coordchaos.wiring import Home, Layout, Reach, edges
 
-__all__ = ["container_home", "container_layout", "container_runtime"]
+__all__ = ["container_home", "container_layout", "container_runtime", "with_exposed_ports"]
 
 _RELAY = "relay"
 _FIRST_PORT = 10_000
@@ -27,8 +30,7 @@ async def container_runtime(system: System, docker: Docker, guard: Guard, run_id
         CapabilityError: The engine's containers cannot be reached from here.
         StartError: The network or an ambassador could not be made.
     """
-    shared = system.addresses == "shared"
-    ambassadors = {name: (name,) for name in system.node_names} if shared else {_RELAY: ()}
+    ambassadors = {node.name: _names(node) for node in system.members} if system.addresses == "shared" else {_RELAY: ()}
     return await DockerRuntime.create(docker, guard, run_id, root, ambassadors)
 
 
@@ -40,8 +42,8 @@ async def container_home(system: System, runtime: DockerRuntime) -> Home:
     """
     if system.entry is not None:
         image = await runtime.entry_image([system.host, system.entry.partition(":")[0]])
-        return Home(root=_ROOT, python="python3", images=dict.fromkeys(system.node_names, image))
-    return Home(root=_ROOT, python="python3", images={name: system.image_of(name) or "" for name in system.node_names})
+        return Home(root=_ROOT, python="python3", images={node.name: image for node in system.everyone})
+    return Home(root=_ROOT, python="python3", images={node.name: system.image_of(node.name) or "" for node in system.everyone})
 
 
 def container_layout(system: System, runtime: DockerRuntime) -> Layout:
@@ -52,19 +54,74 @@ def container_layout(system: System, runtime: DockerRuntime) -> Layout:
     ambassadors = runtime.ambassadors
     ours = tuple(ambassadors.host(name) for name in dict.fromkeys(door_of.values()))
     listen: dict[LinkId, Address] = {}
+    published = _published(system)
     for link in edges(system):
         if link.source == CLIENTS:
-            listen[link] = ("127.0.0.1", 0)
+            listen[link] = published.get((link.target, link.port), ("127.0.0.1", 0))
         else:
             listen[link] = (ambassadors.host(door_of[link.target]), numbers[link.target, link.port] if shared else next(free))
     return Layout(
         bind={(name, port): (runtime.host(name), number) for (name, port), number in numbers.items()},
         listen=listen,
-        hosts={name: {name: runtime.host(name)} for name in system.node_names} if shared else {},
+        hosts=_hosts(system, runtime) if shared else {},
         relay_source="",
-        reach={name: Reach(door=ambassadors.path(door), host=runtime.host(name), ours=ours) for name, door in door_of.items()},
+        reach={
+            node.name: Reach(
+                door=ambassadors.path(door_of.get(node.name, next(iter(door_of.values())))),
+                host=runtime.host(node.name),
+                ours=ours,
+            )
+            for node in system.everyone
+        },
         sources={link: (runtime.host(link.source),) for link in listen if shared and link.source != CLIENTS},
     )
+
+
+async def with_exposed_ports(system: System, docker: Docker, scratch: Path) -> System:
+    """The System with the ports added that the images of its recipes expose. They are built or pulled for it, if need be.
+
+    Raises:
+        StartError: An image is not there, or cannot be built.
+    """
+    nodes = [node for node in system.everyone if node.recipe is not None]
+    exposed = await asyncio.gather(*(docker.images.of_recipe(node.recipe, scratch) for node in nodes if node.recipe))
+    numbers = dict(zip((node.name for node in nodes), exposed, strict=True))
+    members = [
+        replace(node, ports=with_exposed(system.ports_of(node.name), numbers[node.name])) if node.name in numbers else node
+        for node in system.members
+    ]
+    return replace(system, nodes=members)
+
+
+def _names(node: Node) -> tuple[str, ...]:
+    """DNS names that its ambassador takes over."""
+    return (node.name,) if node.recipe is None else node.recipe.names
+
+
+def _published(system: System) -> dict[tuple[str, str], Address]:
+    """(node, port) -> where on this machine clients expect it."""
+    recipes = [(node.name, node.recipe) for node in system.members if node.recipe is not None]
+    return {(name, port): place for name, recipe in recipes for port, place in recipe.publish.items()}
+
+
+def _hosts(system: System, runtime: DockerRuntime) -> dict[str, dict[str, str]]:
+    """Node -> its own names, which lead to itself inside of it, and host names of others, which must not lead to those.
+
+    A name that instances share is left to the network: it may lead to any of them.
+    """
+    own = {
+        node.name: [name for name in _names(node) if node.recipe is None or name not in node.recipe.shared_names]
+        for node in system.everyone
+    }
+    taken = {name: node.name for node in system.members for name in own[node.name]}
+    claimed = {str(node.recipe.config.get("Hostname", "")) for node in system.everyone if node.recipe} & taken.keys()
+    return {
+        node.name: {
+            **{name: runtime.ambassadors.host(taken[name]) for name in claimed},
+            **{name: runtime.host(node.name) for name in own[node.name]},
+        }
+        for node in system.everyone
+    }
 
 
 def _numbers(system: System) -> dict[tuple[str, str], int]:

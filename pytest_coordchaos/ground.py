@@ -28,12 +28,14 @@ class Place:
     """What a cluster is started on.
 
     Args:
+        system: The System, with the ports that its images expose.
         runtime: Where its nodes run.
         reason: Why there.
         layout: Who listens where.
         home: What its nodes find there.
     """
 
+    system: System
     runtime: Runtime
     reason: str
     layout: Layout
@@ -88,7 +90,7 @@ class Ground:
         except BaseException:
             await runtime.stop()
             raise
-        return Place(runtime=runtime, reason=reason, layout=layout, home=process_home(system, root))
+        return Place(system=system, runtime=runtime, reason=reason, layout=layout, home=process_home(system, root))
 
     async def aclose(self) -> None:
         """End everything; returns when nothing is left. Idempotent."""
@@ -106,16 +108,18 @@ class Ground:
         return choose_runtime(system, asked, no_engine=None if self._docker else await answers())
 
     async def _containers(self, system: System, root: Path, reason: str) -> Place:
-        from pytest_coordchaos.containers import container_home, container_layout, container_runtime
+        from pytest_coordchaos.containers import container_home, container_layout, container_runtime, with_exposed_ports
         from pytest_coordchaos.runtimes.docker_session import Docker
 
         async with self._turn:
             if self._docker is None:
                 self._docker = await Docker.open(self._root, self._run_id, base=self._base_image)
+        system = await with_exposed_ports(system, self._docker, root / "builds")
         runtime = await container_runtime(system, self._docker, self._guard, self._run_id, root)
         try:
             home = await container_home(system, runtime)
-            return Place(runtime=runtime, reason=reason, layout=container_layout(system, runtime), home=home)
+            layout = container_layout(system, runtime)
+            return Place(system=system, runtime=runtime, reason=reason, layout=layout, home=home)
         except BaseException:
             await runtime.stop()
             raise

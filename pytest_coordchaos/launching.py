@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 from pytest_coordchaos.clock import Clock
 from pytest_coordchaos.errors import StartError
-from pytest_coordchaos.runtimes.base import NodeSpec, Runtime
+from pytest_coordchaos.runtimes.base import Runtime
 from pytest_coordchaos.system.model import Node, System
 from pytest_coordchaos.system.readiness import NodeProbe
 from pytest_coordchaos.system.recipe import After
@@ -20,18 +20,25 @@ _LOOK_S = 0.02
 
 async def launch_all(
     system: System,
-    specs: Mapping[str, NodeSpec],
+    launch: Callable[[str], Awaitable[None]],
     runtime: Runtime,
     probe: Callable[[str], NodeProbe],
     clock: Clock,
 ) -> None:
     """Start every node and job; nodes that wait for nobody start side by side. Returns when all have been started.
 
+    Args:
+        system: Whose nodes.
+        launch: Starts one.
+        runtime: Where they run.
+        probe: What a readiness condition asks.
+        clock: Time.
+
     Raises:
         StartError: A program cannot be run, somebody waited for was not ready in time, or a job failed.
     """
-    launch = _Launch(system, specs, runtime, probe, clock)
-    tasks = [asyncio.ensure_future(launch.start(node)) for node in system.everyone]
+    start = _Start(system, launch, runtime, probe, clock)
+    tasks = [asyncio.ensure_future(start.one(node)) for node in system.everyone]
     try:
         await asyncio.gather(*tasks)
     finally:
@@ -40,19 +47,19 @@ async def launch_all(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class _Launch:
+class _Start:
     """One start of a whole system."""
 
     def __init__(
         self,
         system: System,
-        specs: Mapping[str, NodeSpec],
+        launch: Callable[[str], Awaitable[None]],
         runtime: Runtime,
         probe: Callable[[str], NodeProbe],
         clock: Clock,
     ) -> None:
         self._system = system
-        self._specs = specs
+        self._launch = launch
         self._runtime = runtime
         self._probe = probe
         self._clock = clock
@@ -60,10 +67,10 @@ class _Launch:
         self._started = {node.name: asyncio.Event() for node in system.everyone}
         self._ended = {name: asyncio.Event() for name in self._jobs}
 
-    async def start(self, node: Node) -> None:
+    async def one(self, node: Node) -> None:
         for other, after in node.recipe.after.items() if node.recipe else ():
             await self._reached(other, after)
-        await self._runtime.launch(self._specs[node.name])
+        await self._launch(node.name)
         self._started[node.name].set()
         if node.name in self._jobs:
             await self._to_its_end(node.name)

@@ -118,6 +118,7 @@ class LiveCluster:
             source_host=self.layout.relay_source,
             connect=self.runtime.dialler(node),
             read_log=lambda: self.runtime.log(node),
+            ask_health=lambda: self.runtime.health(node),
         )
 
     async def role(self, name: str) -> str | None:

@@ -10,6 +10,7 @@ from pytest_coordchaos.clock import Clock
 from pytest_coordchaos.ground import Ground
 from pytest_coordchaos.history.recorder import Recorder
 from pytest_coordchaos.hops import start_hops
+from pytest_coordchaos.launching import launch_all
 from pytest_coordchaos.live_cluster import LiveCluster
 from pytest_coordchaos.relay.link_control import LinkControl
 from pytest_coordchaos.system.model import System
@@ -40,7 +41,7 @@ async def start_cluster(
     """
     await asyncio.to_thread(root.mkdir, parents=True)
     place = await ground.place(system, root, asked_runtime)
-    runtime = place.runtime
+    system, runtime = place.system, place.runtime
     recorder = Recorder(root / "history.jsonl", clock.now_ns)
     relay: LinkControl | None = None
     try:
@@ -59,7 +60,7 @@ async def start_cluster(
             runtime_reason=place.reason,
             born=await relay.mark(),
         )
-        await asyncio.gather(*(cluster.launch(node) for node in cluster.nodes))
+        await launch_all(system, cluster.launch, runtime, cluster.probe, clock)
         await cluster.wait_ready(system.ready_timeout_s)
         cluster.born = await relay.mark()  # what it took to get ready is no test's cost
     except BaseException:

@@ -106,11 +106,14 @@ def link_specs(system: System, layout: Layout) -> list[LinkSpec]:
 
 def node_specs(system: System, layout: Layout, links: Mapping[LinkId, Address], home: Home, seed: int) -> dict[str, NodeSpec]:
     """Everything needed to start each node, placeholders filled in."""
-    return {node.name: _node_spec(system, node, layout, links, home, seed) for node in system.members}
+    return {node.name: _node_spec(system, node, layout, links, home, seed) for node in system.everyone}
 
 
 def _node_spec(system: System, node: Node, layout: Layout, links: Mapping[LinkId, Address], home: Home, seed: int) -> NodeSpec:
     directory = home.root / node.name
+    hosts, image = dict(layout.hosts.get(node.name, {})), home.images.get(node.name, "")
+    if node.recipe is not None:
+        return NodeSpec(name=node.name, argv=(), directory=directory, hosts=hosts, image=image, recipe=node.recipe)
     view = _node_view(system, node.name, layout, links, directory)
     env = {key: render(value, view, where=f"env[{key!r}]") for key, value in {**system.env, **node.env}.items()}
     files = {path: render(text, view, where=f"files[{path!r}]") for path, text in system.files.items()}
@@ -127,9 +130,9 @@ def _node_spec(system: System, node: Node, layout: Layout, links: Mapping[LinkId
         directory=directory,
         env=env,
         files=files,
-        hosts=dict(layout.hosts.get(node.name, {})),
+        hosts=hosts,
         listens=tuple(view.bind.values()),
-        image=home.images.get(node.name, ""),
+        image=image,
         cpus=system.cpus,
         memory_mb=system.memory_mb,
     )

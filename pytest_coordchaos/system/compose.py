@@ -77,7 +77,8 @@ def system_from_compose(
     if not lasting:
         raise UsageError(f"{project.path}: no service is left to be a node: all are of profiles not asked for, or run once")
     jobs = [node for name, node in nodes.items() if name in relations.jobs]
-    return System(**{"name": project.name[:64], "ready_timeout_s": _READY_S, **given, "nodes": lasting, "jobs": jobs})
+    defaults = {"name": project.name[:64], "ready_timeout_s": _READY_S}
+    return System(**{**defaults, **given, "nodes": lasting, "jobs": jobs, "addresses": "shared"})
 
 
 def _node(project: Project, relations: Relations, node: str, choices: _Choices) -> Node:
