@@ -281,7 +281,7 @@ class LiveCluster:
             if any(fault == Pause(node) for fault in self._faults):
                 await self.runtime.pause(node)
                 return
-            again = [(ready_port(port.name), self.probe(node)) for port in self.system.ports_of(node)]
+            again = [(ready_port(port.name), self.probe(node)) for port in self.system.ports_of(node) if port.listens]
             await wait_each_ready(again, self.runtime, self.clock, _PORTS_AGAIN_S)
         finally:
             await self.relay.node_is_back(node)
@@ -291,9 +291,7 @@ class LiveCluster:
             raise UsageError(f"{describe(fault)}: a node has no link to itself; name two")
         ways = {(fault.source, fault.target)} | (set() if isinstance(fault, Refuse) else {(fault.target, fault.source)})
         if not any((link.source, link.target) in ways for link in self.links):
-            raise UsageError(
-                f"{describe(fault)}: no link joins them, because the node dialled has no port; give it ports=[Port(…)]"
-            )
+            raise UsageError(f"{describe(fault)}: no link joins them; the one dialled has no port, or no network with the other")
 
     def _check_nodes(self, *names: str) -> None:
         for name in names:

@@ -235,7 +235,7 @@ class System:
 
     def ready_of(self, node: str) -> Ready | None:
         """When that node counts as started; None: as soon as it runs."""
-        (own,) = (member.ready for member in self.members if member.name == node)
+        (own,) = (member.ready for member in self.everyone if member.name == node)
         return own or self.ready
 
     @property
