@@ -2,18 +2,19 @@
 
 The relay dials nodes from local addresses of its own. Any other connection to a node's real
 address is a bypass, and a partition that somebody walks around proves nothing. A node that talks
-to itself (same process group) crosses no link and is none. Where Toxiproxy stands between relay and
-node, its process's connections are none either; whose those were that are over, nobody can tell.
+to itself (same process group) crosses no link and is none. Nor is what a second hop between relay and
+node has made (see `second_hop`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from time import monotonic_ns
 
 from pytest_coordchaos.cost.ledger import LinkId
+from pytest_coordchaos.relay.second_hop import Key, SecondHops
 from pytest_coordchaos.relay.sockets_table import ANY, Owner, TcpSocket, owners_of, parse_table, read_tables
 from pytest_coordchaos.relay.wire import Address, LinkSpec
 
@@ -43,26 +44,26 @@ class _Suspect:
     foreign: Address
     inode: int  # of the foreign end; 0: not known
     closed: bool
-    orphan: bool = False  # the foreign end is here, and no process has it open any more
 
 
 class BypassWatch:
     """Remembers every connection to a node that is not the relay's, and when it was seen.
 
+    Args:
+        dials: How many connections the relay has begun towards each node behind a second hop.
+
     Attributes:
         available: The kernel's table can be read here.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, dials: Callable[[], Mapping[Address, int]] = dict) -> None:
         self.available = True
         self._nodes: dict[Address, LinkId] = {}
         self._sources: dict[Address, set[str]] = {}
-        self._hops: dict[Address, set[Address]] = {}  # nodes behind a second hop -> where that listens
-        self._hop_pids: set[int] = set()  # processes seen to listen there
-        self._unsure: set[tuple[Address, Address]] = set()  # whose owner could not be found, once
-        self._sightings: dict[tuple[Address, Address], list[_Sighting]] = {}
+        self._hops = SecondHops(dials)
+        self._sightings: dict[Key, list[_Sighting]] = {}
         self._count = 0
-        self._ignored: set[tuple[Address, Address]] = set()  # a node's talk with itself, and what was over before we watched
+        self._ignored: set[Key] = set()  # a node's talk with itself, and what was over before we watched
         self._looked_at: set[Address] = set()
         self._turn = asyncio.Lock()
 
@@ -73,7 +74,7 @@ class BypassWatch:
             self._nodes.setdefault(node, spec.link)
             self._sources.setdefault(node, set()).add(spec.upstream_source)
             if spec.node is not None:
-                self._hops.setdefault(node, set()).add(spec.upstream)
+                self._hops.add(node, spec.upstream)
         await self.look()
 
     async def look(self) -> None:
@@ -95,16 +96,22 @@ class BypassWatch:
             return
         now = monotonic_ns()
         nodes = dict(self._nodes)
-        table = parse_table(text, {port for _, port in (*nodes, *(hop for hops in self._hops.values() for hop in hops))})
+        table = parse_table(text, {port for _, port in (*nodes, *self._hops.places)})
         suspects = {(s.node, s.foreign): s for s in self._suspects(table, nodes)}
-        self._ignored |= {key for key, s in suspects.items() if s.node in self._hops and (s.closed or s.orphan)}
-        self._unsure &= suspects.keys()
+        over = {key for key, s in suspects.items() if s.closed and s.node not in self._looked_at}
+        self._hops.took_over(over, now)
         self._ignored &= suspects.keys()
-        self._ignored |= {key for key, s in suspects.items() if s.closed and s.node not in self._looked_at}
+        self._ignored |= over
         self._looked_at |= nodes.keys()
         fresh = {key: s for key, s in suspects.items() if key not in self._ignored and not self._extend(key, s, now)}
+        for key in self._hops.known({key: s.inode for key, s in fresh.items()}):
+            self._ignored.add(key)
+            self._hops.may_be(key, None, now)
+            del fresh[key]
         if fresh:
             self._judge(fresh, table, now)
+        for node, number in self._hops.excess(suspects, now).items():
+            self._keep((node, ("more", number)), now, self._more_words(node, number, now))
 
     def _suspects(self, table: list[TcpSocket], nodes: dict[Address, LinkId]) -> list[_Suspect]:
         """Those ends of connections that reach a node from elsewhere than the relay; the dialler's ends last."""
@@ -119,7 +126,7 @@ class BypassWatch:
             if node is not None and sock.remote[0] not in self._sources[node]:
                 accepted.append(_Suspect(node, sock.remote, 0, closed))
             if sock.remote in nodes and sock.local[0] not in self._sources[sock.remote]:
-                dialled.append(_Suspect(sock.remote, sock.local, sock.inode, closed, orphan=not sock.inode))
+                dialled.append(_Suspect(sock.remote, sock.local, sock.inode, closed))
         return accepted + dialled
 
     def _extend(self, key: tuple[Address, Address], suspect: _Suspect, now: int) -> bool:
@@ -138,35 +145,31 @@ class BypassWatch:
         listeners = {sock.local: sock.inode for sock in table if sock.state == _LISTEN}
         any_listeners = {sock.local[1]: sock.inode for sock in table if sock.state == _LISTEN and sock.local[0] in ANY}
         servers = {node: listeners.get(node) or any_listeners.get(node[1], 0) for node, _ in fresh}
-        hops = {listeners.get(hop, 0) for node, _ in fresh for hop in self._hops.get(node, ())}
-        owners = owners_of({s.inode for s in fresh.values()} | set(servers.values()) | hops, self._hop_pids)
-        self._hop_pids |= {owners[inode].pid for inode in hops if inode in owners}
+        hops = {listeners.get(place, 0) for place in self._hops.places}
+        owners = owners_of({s.inode for s in fresh.values()} | set(servers.values()) | hops)
+        self._hops.listens(owners[inode] for inode in hops if inode in owners)
         for key, suspect in fresh.items():
             dialler, server = owners.get(suspect.inode), owners.get(servers[suspect.node])
-            if suspect.node in self._hops and self._second_hop(key, dialler):
-                continue
-            if dialler is not None and server is not None and dialler.group == server.group:
+            to_itself = dialler is not None and server is not None and dialler.group == server.group
+            if to_itself or (suspect.node in self._hops and self._hops.may_be(key, dialler, now)):
                 self._ignored.add(key)
-            elif self._count < _MAX_SIGHTINGS:
-                self._count += 1
-                words = self._words(suspect, dialler, now)
-                self._sightings.setdefault(key, []).append(_Sighting(now, now, words))
+            else:
+                self._keep(key, now, self._words(suspect, dialler, now))
 
-    def _second_hop(self, key: tuple[Address, Address], dialler: Owner | None) -> bool:
-        """Whether this is the second hop's connection, or may be: one that ended while we looked is looked at again."""
-        if dialler is None and self._hop_pids:
-            known = key in self._unsure
-            self._unsure.add(key)
-            return not known
-        if dialler is None or dialler.pid in self._hop_pids:
-            self._ignored.add(key)
-            return True
-        return False
+    def _keep(self, key: Key, now: int, words: str) -> None:
+        if self._count < _MAX_SIGHTINGS:
+            self._count += 1
+            self._sightings.setdefault(key, []).append(_Sighting(now, now, words))
 
     def _words(self, suspect: _Suspect, dialler: Owner | None, now: int) -> str:
-        link = self._nodes[suspect.node]
         who = f" (pid {dialler.pid}, {dialler.program})" if dialler else ""
-        return (
-            f"port {link.port} of {link.target} ({suspect.node[0]}:{suspect.node[1]}) was reached round the relay "
-            f"from {suspect.foreign[0]}:{suspect.foreign[1]}{who}, first seen at {now / 1e9:.3f} s"
-        )
+        foreign = f"{suspect.foreign[0]}:{suspect.foreign[1]}{who}"
+        return f"{self._reached(suspect.node)} from {foreign}, first seen at {now / 1e9:.3f} s"
+
+    def _more_words(self, node: Address, number: int, now: int) -> str:
+        times = "once" if number == 1 else f"{number} times"
+        return f"{self._reached(node)} {times}, by connections the relay did not ask for, first seen at {now / 1e9:.3f} s"
+
+    def _reached(self, node: Address) -> str:
+        link = self._nodes[node]
+        return f"port {link.port} of {link.target} ({node[0]}:{node[1]}) was reached round the relay"

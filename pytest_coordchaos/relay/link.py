@@ -58,7 +58,7 @@ class Link:
         self.up_tally, self.down_tally = Tally(ways[0]), Tally(ways[1])
         self.up_state = self.down_state = PASS
         self.connections: set[Connection] = set()
-        self.version = 0
+        self.version = self.dials = 0
         self._draws = [draws_of(f"{seed}:{spec.link}:{way}") for way in ("down", "up")]
         self.node_has_ended: Callable[[], bool] = lambda: False
         listening.join(self)
@@ -156,7 +156,12 @@ class Link:
             raise ConnectionRefusedError("the node is dead")
         sock = await self.doors.fresh(self.spec.dial_door, family)
         dialling(sock)
-        return await dial_through(sock, self.spec.upstream_source, self.spec.upstream)
+        self.dials += 1  # before anybody can see it
+        try:
+            return await dial_through(sock, self.spec.upstream_source, self.spec.upstream)
+        except ConnectionRefusedError:
+            self.dials -= 1
+            raise
 
     def dial_failed(self, conn: Connection) -> None:
         """Refused: it must look so to the dialler, not like a clean end."""

@@ -57,7 +57,7 @@ class Relay:
         self._ports = PortChooser(seed)
         self._listenings: dict[tuple[str, Address], Listening] = {}
         self._doors = Doors()
-        self._watch = BypassWatch()
+        self._watch = BypassWatch(self._dials)
         self.namespaces = NamespaceWatch()
         self._far_end = FarEnd()
         self._turn = asyncio.Lock()  # guards changes of state, never a probe or a connection
@@ -142,6 +142,14 @@ class Relay:
         for link in self.links.values():
             link.close()
         self._doors.close()
+
+    def _dials(self) -> dict[Address, int]:
+        """Connections begun towards nodes behind a second hop. Called from the thread that looks."""
+        dials: dict[Address, int] = {}
+        for link in list(self.links.values()):
+            if link.spec.node is not None:
+                dials[link.spec.node] = dials.get(link.spec.node, 0) + link.dials
+        return dials
 
     async def _look(self) -> None:
         await self._watch.look()

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ANY", "Owner", "TcpSocket", "listener_pid", "owners_of", "parse_table", "read_tables"]
+__all__ = ["ANY", "Owner", "TcpSocket", "listener_pid", "owned_by", "owners_of", "parse_table", "read_tables"]
 
 _line = re.compile(
     rb"^ *\d+: ([0-9A-F]+):([0-9A-F]{4}) ([0-9A-F]+):([0-9A-F]{4}) ([0-9A-F]{2}) \S+ \S+ \S+ +\d+ +\d+ (\d+)", re.MULTILINE
@@ -75,16 +75,16 @@ def listener_pid(address: tuple[str, int]) -> int:
     return min((owner.pid for owner in owners_of(inodes).values()), default=0)
 
 
-def owners_of(inodes: set[int], likely: Iterable[int] = ()) -> dict[int, Owner]:
-    """The owners of sockets by inode, as far as this user may know them.
+def owned_by(pid: int, inodes: set[int]) -> set[int]:
+    """Those of the sockets that this process has open."""
+    return set(_open_sockets(str(pid), {f"socket:[{inode}]": inode for inode in inodes})) if inodes else set()
 
-    Args:
-        inodes: Of the sockets.
-        likely: Processes to look at first.
-    """
+
+def owners_of(inodes: set[int]) -> dict[int, Owner]:
+    """The owners of sockets by inode, as far as this user may know them."""
     wanted = {f"socket:[{inode}]": inode for inode in inodes if inode}
     found: dict[int, Owner] = {}
-    for entry in (*map(str, likely), *os.listdir("/proc")):
+    for entry in os.listdir("/proc"):
         if len(found) == len(wanted):
             break
         if entry.isdecimal():

@@ -6,9 +6,9 @@ import asyncio
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -128,7 +128,7 @@ async def test_where_the_table_cannot_be_read_the_ledger_says_so(monkeypatch: py
 FORWARD = NODE.replace("socket,sys", "socket,sys,threading") + (
     "def pump(a, b):\n"
     "    while data := a.recv(9): b.sendall(data)\n"
-    "    b.close()\n"
+    "    a.close(); b.close()\n"
     "def serve():\n"
     "    while True:\n"
     "        a, _ = s.accept(); b = socket.create_connection(('127.0.0.1', {port}))\n"
@@ -139,37 +139,80 @@ FORWARD = NODE.replace("socket,sys", "socket,sys,threading") + (
 
 
 async def test_a_second_hop_may_dial_the_node_and_others_may_not() -> None:
-    """It is told from a walker by its process: the one that listens where the link leads."""
-    with socket.create_server(("127.0.0.1", 0)) as node, program(FORWARD.format(port=node.getsockname()[1])) as (pid, lines):
-        hop = ("127.0.0.1", int(lines.readline()))
-        relay = Relay(seed="1", max_messages=1000)
-        await relay.add_links([replace(spec(link_name(), hop), node=node.getsockname())])
-        with socket.create_connection(hop) as through:
-            through.sendall(b"x")
-            dialled, _ = await asyncio.to_thread(node.accept)
-            with program(WALKER.format(port=node.getsockname()[1])) as (walker, lines), dialled:
-                await asyncio.to_thread(lines.readline)
-                mark = await relay.mark()
-                bypasses = relay.ledger((0, 0), (mark.row, mark.time_ns)).bypasses
-        await relay.close()
+    """An open connection is told by its process: the one that listens where the link leads."""
+    async with _second_hop() as (hop, node, link, seen):
+        through = await asyncio.open_connection(*link)
+        through[1].write(b"x")
+        assert await asyncio.wait_for(node.get(), 10) == b"x"
+        with program(WALKER.format(port=hop.node[1])) as (walker, lines):
+            await asyncio.to_thread(lines.readline)
+            bypasses = await seen()
+        through[1].close()
 
-    assert {one for one in (pid, walker) for words in bypasses if f"(pid {one}, " in words} == {walker}
+    (sentence,) = bypasses
+    assert f"(pid {walker}, " in sentence
 
 
-async def test_a_connection_of_the_second_hop_that_is_over_is_not_held_against_anybody() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as node:
-        relay = Relay(seed="1", max_messages=1000)
-        await relay.add_links([replace(spec(link_name(), ("127.0.0.1", 1)), node=node.getsockname())])
-        with socket.create_connection(node.getsockname()) as over:
-            accepted, _ = node.accept()
-            over.shutdown(socket.SHUT_WR)
-            assert accepted.recv(1) == b""
-            accepted.close()
+async def test_connections_of_a_second_hop_that_are_over_are_its_and_one_more_is_not() -> None:
+    """Nobody can tell whose a closed connection was, but how many there may have been."""
+    async with _second_hop() as (hop, node, link, seen):
+        for _ in range(3):
+            through = await asyncio.open_connection(*link)
+            through[1].write(b"x")
+            assert await asyncio.wait_for(node.get(), 10) == b"x"
+            through[1].close()
+            await through[1].wait_closed()
+            assert await asyncio.wait_for(node.get(), 10) == b""
+        honest = await seen()
+        with socket.create_connection(hop.node):
+            pass
+        assert await asyncio.wait_for(node.get(), 10) == b""
+        walked, told_once = await seen(), await seen()
+
+    assert honest == []
+    (sentence,) = walked
+    assert "was reached round the relay once, by connections the relay did not ask for" in sentence
+    assert told_once == walked
+
+
+@dataclass
+class _Hop:
+    node: tuple[str, int]
+
+
+@asynccontextmanager
+async def _second_hop() -> AsyncIterator[tuple[_Hop, asyncio.Queue[bytes], tuple[str, int], Callable[[], Awaitable[list[str]]]]]:
+    """A node that says what it read, a program that forwards to it, and a relay's link to that."""
+    read: asyncio.Queue[bytes] = asyncio.Queue()
+    writers: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        while data := await reader.read(100):
+            read.put_nowait(data)
+        read.put_nowait(b"")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    node = server.sockets[0].getsockname()
+    relay = Relay(seed="1", max_messages=1000)
+
+    async def seen() -> list[str]:
         mark = await relay.mark()
-        bypasses = relay.ledger((0, 0), (mark.row, mark.time_ns)).bypasses
-        await relay.close()
+        return relay.ledger((0, 0), (mark.row, mark.time_ns)).bypasses
 
-    assert bypasses == []
+    with program(FORWARD.format(port=node[1])) as (_, lines):
+        hop = ("127.0.0.1", int(await asyncio.to_thread(lines.readline)))
+        link = replace(spec(link_name(), hop), node=node)
+        places = await relay.add_links([link])
+        try:
+            yield _Hop(node), read, places[link.link], seen
+        finally:
+            await relay.close()
+            server.close()
+            for writer in writers:
+                writer.transport.abort()
+            await asyncio.sleep(0)  # transports are gone one turn later
 
 
 def test_a_mapped_address_is_the_ipv4_address_it_stands_for() -> None:
