@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from pytest_coordchaos.faults.model import PASS
+from pytest_coordchaos.faults.model import PASS, FrameRule
 from pytest_coordchaos.relay.connection import Connection
 from pytest_coordchaos.relay.flow import Flow
+from pytest_coordchaos.relay.frame_stage import FrameStage
 from pytest_coordchaos.relay.framing import Framer, framer_pair
 from pytest_coordchaos.relay.listen_address import AddressError, listen_on, resolve, shown
 from pytest_coordchaos.relay.probe import Probe
 from pytest_coordchaos.relay.store import Store, Tally
 from pytest_coordchaos.relay.toxics.collection import Toxics
 from pytest_coordchaos.runtimes.doors import dial_through
+from pytest_coordchaos.system.protocols import GREETING
 
 __all__ = ["Proxy"]
 
@@ -54,6 +56,11 @@ class Proxy:
     def refusing(self) -> bool:
         """It is disabled."""
         return not self.enabled
+
+    @property
+    def greets(self) -> bool:
+        """Its far end says things that are no replies."""
+        return self.protocol in GREETING
 
     @property
     def open_connections(self) -> int:
@@ -109,6 +116,10 @@ class Proxy:
     def framers(self) -> tuple[Framer, Framer]:
         """Fresh framers of a connection's two directions."""
         return framer_pair(self.protocol, {})
+
+    def frame_stage(self, tally: Tally, rules: Sequence[FrameRule], begun: tuple[bytes, int]) -> FrameStage | None:
+        """None: faults on frames are a cluster's."""
+        return None
 
     def probe_from(self, address: tuple[str, int]) -> Probe | None:
         """None: probes belong to links."""
