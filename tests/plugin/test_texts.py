@@ -166,6 +166,16 @@ def test_reports_of_all_workers_lie_in_one_directory_and_are_whole(suite: Suite)
     assert (report["format"], report["version"], report["verdict"]) == ("coordchaos-run", 1, "violated")
 
 
+def test_a_drawn_seed_is_the_same_in_every_worker(suite: Suite) -> None:
+    """Workers parse the command line anew; what nobody gave must reach them, or `Reproduce` would name another plan."""
+    text = "".join(f"def test_over_{n}(put):\n    put()\n    assert 0\n" for n in range(4))
+    shown = suite.file("test_fails.py", text).alone("--coordchaos", "-n2", "--dist=each", "--tx=2*popen").stdout
+    (drawn,) = {line.split()[1] for line in shown.lines if line.startswith("seed ") and "(drawn for this run)" in line}
+
+    assert {line.split()[1] for line in shown.lines if line.startswith("Seed: ")} == {drawn}
+    assert len([line for line in shown.lines if line.startswith("Seed: ")]) == 8
+
+
 def test_nothing_is_written_unless_asked(suite: Suite) -> None:
     before = set(suite.promises().path.iterdir())
     suite.run("-k", "within", "-p", "no:cacheprovider", "-o", "addopts=")

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pytest_coordchaos import (
@@ -184,6 +185,24 @@ def test_heal_undoes_everything_and_restarts_the_dead(mesh: Cluster) -> None:
 
     assert mesh.faults == ()
     assert [ask(mesh, a, b) for a, b in itertools.permutations(mesh.nodes, 2)] == ["hello"] * 6
+
+
+def test_heal_restarts_a_node_that_died_by_itself(mesh: Cluster) -> None:
+    """Nobody called kill: there is no handle to undo, and the node is dead all the same."""
+    (victim,) = [process for process in psutil.process_iter() if _runs_in(process, mesh.directory / "n2")]
+    victim.kill()
+    mesh.wait_until(lambda: mesh.state("n2") is NodeState.DEAD, what="n2 is dead")
+    mesh.heal()
+    mesh.wait_healed()
+
+    assert ask(mesh, "n1", "n2") == "hello"
+
+
+def _runs_in(process: psutil.Process, directory: Path) -> bool:
+    try:
+        return Path(process.cwd()) == directory and "mesh_node.py" in " ".join(process.cmdline())
+    except (psutil.Error, OSError):
+        return False
 
 
 def test_wait_healed_refuses_to_wait_for_what_is_still_in_force(mesh: Cluster) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+import time
+from dataclasses import replace
 
 import pytest
 
-from pytest_coordchaos import Cluster, Session, Status, UsageError
+from pytest_coordchaos import Call, Client, Cluster, Session, Status, UsageError, register
 from pytest_coordchaos.run import BudgetRequest, InvariantRequest, TestRequest
 from tests.systems.mesh import ask, mesh_system, tell
 
@@ -167,6 +169,21 @@ def test_a_markers_nodes_that_the_fixture_did_not_follow_are_unknown(session: Se
             (run,) = session.end_test()
             assert run.status is expected, run.verdicts
     assert "nodes_for" in run.verdicts[-1].summary
+
+
+def test_a_schedule_that_the_clients_could_not_keep_is_said_so(session: Session) -> None:
+    """What was never sent is in no percentile: without a word the figures would flatter."""
+
+    def call(connection: None, asked: Call) -> None:
+        time.sleep(0.05)
+
+    client = Client(connect=lambda cluster, node: None, call=call)
+    session.begin_test(TestRequest(test="slow", seed=1))
+    with session.start(mesh_system(1)) as cluster:
+        run = cluster.run(replace(register(clients=1, rate_per_s=500), client=client), seconds=0.3)
+    session.end_test()
+
+    assert any("were never sent: no client was free" in note for note in run.notes), run.notes
 
 
 def test_nothing_of_a_stopped_cluster_is_left(session: Session) -> None:
