@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -64,11 +65,22 @@ class Engine:
         """
         engine = cls(await asyncio.to_thread(_where))
         try:
+            engine.knock()
             await engine.run(lambda client: client.ping())
         except EngineError as error:
             engine.close()
             raise CapabilityError(str(error)) from None
         return engine
+
+    def knock(self) -> None:
+        """See whether anybody listens; the SDK would leave a socket open where nobody does. EngineError: nobody, or not to us."""
+        if not self.unix_path:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            try:
+                sock.connect(self.unix_path)
+            except OSError as error:
+                raise EngineError(_unreachable(self.address, error)) from None
 
     async def run(self, call: Callable[[docker.APIClient], _Result]) -> _Result:
         """Make a call in a worker thread, on that thread's own client.

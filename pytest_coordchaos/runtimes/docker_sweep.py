@@ -30,9 +30,10 @@ def docker_labels(run_id: str) -> dict[str, str]:
 
 
 def sweep(client: docker.APIClient) -> list[str]:
-    """Remove what carries the label of a dead owner, and nothing else; returns the names of what was there.
+    """Remove what carries the label of a dead owner, and nothing else; returns the names of what was removed.
 
-    An owner whose death cannot be known from here (another host, boot or PID namespace behind the same engine) lives.
+    What the engine does not give up stays for the next sweep. An owner whose death cannot be known from here (another host,
+    boot or PID namespace behind the same engine) lives.
     """
     by_label = {"label": OWNER}
     dead: dict[str, bool] = {}
@@ -45,19 +46,17 @@ def sweep(client: docker.APIClient) -> list[str]:
         return [item for item, owner in owners if dead[owner]]
 
     for item in doomed(client.containers(all=True, filters=by_label)):
-        left.append((item.get("Names") or [item["Id"]])[0].lstrip("/"))
-        _gone(partial(client.remove_container, item["Id"], force=True, v=True))
+        name = (item.get("Names") or [item["Id"]])[0].lstrip("/")
+        left += [name] if _gone(partial(client.remove_container, item["Id"], force=True, v=True)) else []
     for item in doomed(client.networks(filters=by_label)):
-        left.append(item["Name"])
-        _gone(partial(client.remove_network, item["Id"]))
+        left += [item["Name"]] if _gone(partial(client.remove_network, item["Id"])) else []
     for item in doomed(client.volumes(filters=by_label)["Volumes"] or ()):
-        left.append(item["Name"])
-        _gone(partial(client.remove_volume, item["Name"], force=True))
+        left += [item["Name"]] if _gone(partial(client.remove_volume, item["Name"], force=True)) else []
     return left
 
 
 def remove(client: docker.APIClient, containers: Iterable[str], networks: Iterable[str], volumes: Iterable[str] = ()) -> None:
-    """Remove containers by force, then networks and volumes; what is gone, or going, already is no error."""
+    """Remove containers by force, then networks and volumes; what the engine does not give up is left to the reaper."""
     for id in containers:
         _gone(partial(client.remove_container, id, force=True, v=True))
     for id in networks:
@@ -105,12 +104,12 @@ class Reaper:
             self._process.wait(_REAPER_S)
 
 
-def _gone(remove: Callable[[], object]) -> None:
-    """Remove something, or find that it is gone, or going, already."""
+def _gone(remove: Callable[[], object]) -> bool:
+    """Remove something; False where it is not there any more, or the engine will not or cannot remove it now."""
     import docker.errors
 
     try:
         remove()
-    except docker.errors.APIError as error:
-        if error.status_code not in (404, 409):
-            raise
+    except docker.errors.APIError:
+        return False
+    return True

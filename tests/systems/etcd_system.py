@@ -14,15 +14,16 @@ from pytest_coordchaos.workloads.register import register
 ETCD = shutil.which("etcd")
 
 
-def etcd_system(nodes: int = 3) -> System:
-    """etcd under its own addresses: `n1:2380` means n1 to every member, by a private hosts file each."""
+def etcd_system(nodes: int = 3, *, image: str | None = None, program: str = ETCD or "etcd") -> System:
+    """etcd under its own addresses: `n1:2380` means n1 to every member, by a private hosts file each, or by DNS."""
     return System(
         name="etcd",
         nodes=nodes,
         ports=[Port("peer", number=2380), Port("client", number=2379, protocol="http1")],
         addresses="shared",
+        image=image,
         command=[
-            ETCD or "etcd",
+            program,
             *("--name", "{name}", "--data-dir", "{dir}/data", "--logger", "zap"),
             *("--listen-peer-urls", "http://{bind:peer}", "--initial-advertise-peer-urls", "http://{address:peer}"),
             *("--listen-client-urls", "http://{bind:client}", "--advertise-client-urls", "http://{address:client}"),
