@@ -1,0 +1,388 @@
+"""A real Toxiproxy behind the relay: the same faults, the same counts, and nothing left of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pytest_coordchaos import Cluster, Session, StartError, Status, UsageError
+from pytest_coordchaos.relay.toxiproxy.client import ToxiproxyClient
+from pytest_coordchaos.relay.toxiproxy.model import Proxy
+from pytest_coordchaos.relay.toxiproxy.names import run_prefix
+from pytest_coordchaos.run import InvariantRequest, TestRequest
+from pytest_coordchaos.settings import Settings
+from tests.real_toxiproxy import BINARY, RealToxiproxy, real_toxiproxy, require_toxiproxy
+from tests.systems.mesh import ask, mesh_system, tell
+
+pytestmark = pytest.mark.needs("toxiproxy")
+SILENT = ("error TimeoutError", "closed")
+ENDED = ("closed", "error ConnectionResetError")
+LINEARIZABLE = (InvariantRequest(name="linearizable"),)
+
+
+@contextmanager
+def session_with(root: Path, toxiproxy: str = "", proxy: str = "toxiproxy") -> Iterator[Session]:
+    """A session whose clusters have Toxiproxy behind their relays."""
+    session = Session(settings=Settings(proxy=proxy, toxiproxy=toxiproxy or str(BINARY)), root=root)
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    require_toxiproxy()
+    with session_with(tmp_path_factory.mktemp("toxiproxy")) as session:
+        yield session
+
+
+@pytest.fixture(scope="module")
+def mesh(session: Session) -> Iterator[Cluster]:
+    with session.start(mesh_system(3)) as cluster:
+        yield cluster
+
+
+def client_of(cluster: Cluster) -> ToxiproxyClient:
+    """The cluster's own Toxiproxy."""
+    return cluster.live.relay._server.client  # type: ignore[attr-defined]  # a ToxiproxyLinks
+
+
+def toxics(cluster: Cluster, name: str) -> list[str]:
+    return [toxic.full_name for toxic in client_of(cluster).get(name).toxics]
+
+
+# -- faults ------------------------------------------------------------------------------------------
+
+
+def test_a_partition_is_toxiproxys_and_is_proven_there(mesh: Cluster) -> None:
+    with mesh.partition({"n1"}, {"n2"}) as fault:
+        assert fault.verified
+        assert "Toxiproxy: 64 bytes were received, none arrived" in _observed(mesh)
+        assert toxics(mesh, "n1.n2.peer") == ["timeout_upstream", "timeout_downstream"]
+        assert ask(mesh, "n1", "n2") in SILENT
+        assert ask(mesh, "n1", "n3") == "hello"
+
+    assert toxics(mesh, "n1.n2.peer") == []
+    assert ask(mesh, "n1", "n2") == "hello"
+
+
+def test_a_cut_is_one_way(mesh: Cluster) -> None:
+    ask(mesh, "n1", "n2")
+    with mesh.cut("n1", "n2"):
+        tell(mesh, "n1", {"type": "tell", "to": "n2", "text": "lost"})
+        tell(mesh, "n2", {"type": "tell", "to": "n1", "text": "arrives"})
+        mesh.wait_until(lambda: "arrives" in tell(mesh, "n1", {"type": "received"}))
+        assert "lost" not in tell(mesh, "n2", {"type": "received"})
+
+
+def test_delays_are_toxiproxys_whole_milliseconds_and_the_relays_fractions(mesh: Cluster) -> None:
+    with mesh.slow("n1", "n3", one_way_ms=80), mesh.slow("n1", "n3", one_way_ms=40.5) as fault:
+        assert fault.verified
+        (latency,) = client_of(mesh).get("n1.n3.peer").toxics
+        started = time.monotonic()
+        assert ask(mesh, "n1", "n3") == "hello"
+        took_s = time.monotonic() - started
+
+    assert (latency.full_name, dict(latency.attributes)) == ("latency_upstream", {"latency": 120, "jitter": 0})
+    assert took_s >= 0.1205
+    assert any("fractions of a millisecond" in note for note in mesh.live.relay.notes(0))
+
+
+def test_a_refusal_reaches_the_dialler_as_one(mesh: Cluster) -> None:
+    with mesh.refuse("n1", "n2") as fault:
+        assert fault.verified
+        assert not client_of(mesh).get("n1.n2.peer").enabled
+        assert ask(mesh, "n1", "n2").startswith("error Connection")
+        assert ask(mesh, "n2", "n1") == "hello"
+
+    assert ask(mesh, "n1", "n2") == "hello"
+
+
+def test_faults_undo_in_any_order(mesh: Cluster) -> None:
+    first, second, third = mesh.partition({"n1"}, {"n2", "n3"}), mesh.slow("n1", "n2", one_way_ms=20), mesh.refuse("n1", "n2")
+    third.undo()
+    assert ask(mesh, "n1", "n2") in SILENT
+    first.undo()
+    assert ask(mesh, "n1", "n2") == "hello"
+    assert toxics(mesh, "n1.n2.peer") == ["latency_upstream"]
+    second.undo()
+    assert toxics(mesh, "n1.n2.peer") == []
+
+
+def test_no_end_of_a_stream_gets_past_a_cut_and_what_lost_bytes_is_reset(mesh: Cluster) -> None:
+    """Toxiproxy's timeout passes on the end of a stream; the relay before it swallows that."""
+    connection = socket.create_connection(mesh.address("n1", "client"), timeout=10)
+    with connection, mesh.partition({"clients"}, {"n1"}) as fault:
+        connection.sendall(b'{"type": "received"}\n')
+        mesh.kill("n1").undo()
+        connection.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+        fault.undo()
+        connection.settimeout(10)
+        with pytest.raises(ConnectionResetError):
+            connection.recv(1)
+
+
+def test_a_killed_node_refuses_like_one_behind_the_relay_alone(mesh: Cluster) -> None:
+    with mesh.kill("n2"):
+        assert not client_of(mesh).get("n1.n2.peer").enabled
+        assert ask(mesh, "n1", "n2") in (*ENDED, "error ConnectionRefusedError")
+
+    assert client_of(mesh).get("n1.n2.peer").enabled
+    assert ask(mesh, "n1", "n2") == "hello"
+
+
+def test_a_toxic_that_somebody_took_away_is_noticed(mesh: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read back is not what was asked for: the fault is not verified."""
+    add = ToxiproxyClient.add_toxic
+
+    def then_remove(client: ToxiproxyClient, name: str, toxic: object) -> object:
+        added = add(client, name, toxic)  # type: ignore[arg-type]  # handed on
+        if name == "n1.n2.peer":
+            client.remove_toxic(name, added.full_name)
+        return added
+
+    monkeypatch.setattr(ToxiproxyClient, "add_toxic", then_remove)
+    with mesh.cut("n1", "n2") as fault:
+        assert not fault.verified
+        assert "its proxy is not what it was told to be" in _observed(mesh)
+        monkeypatch.undo()
+    assert ask(mesh, "n1", "n2") == "hello"
+
+
+def test_a_server_whose_toxics_do_nothing_is_noticed(mesh: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The probe's proxy gets none of the toxics, as if they were in vain."""
+    add = ToxiproxyClient.add_toxic
+    monkeypatch.setattr(ToxiproxyClient, "add_toxic", lambda c, name, t: t if name.startswith("probe") else add(c, name, t))
+    with mesh.slow("n1", "n2", one_way_ms=60) as fault:
+        assert not fault.verified
+    with mesh.cut("n1", "n2") as fault:
+        assert not fault.verified
+        assert "64 bytes arrived" in _observed(mesh)
+
+
+def _observed(cluster: Cluster) -> str:
+    return " | ".join(probe.observed for probe in cluster.live.handles[-1].probes)
+
+
+# -- the run -----------------------------------------------------------------------------------------
+
+
+def test_a_raft_store_stays_linearizable_under_every_kind_of_fault(session: Session) -> None:
+    from reference_systems.raft_kv.system import system
+
+    with session.start(system(nodes=3)) as kv:
+        session.begin_test(TestRequest(test="raft", seed=3, invariants=LINEARIZABLE))
+        run = kv.run("register", seconds=4, faults=["partition:halves", "kill:leader", "pause:leader", "slow:20"])
+        session.end_test()
+
+    assert run.proxy == "toxiproxy"
+    assert [verdict.status for verdict in run.verdicts] == [Status.HELD], run.verdicts
+    assert run.faults
+    assert all(fault.verified for fault in run.faults), run.faults
+    assert not run.ledger.bypasses
+    assert any("Toxiproxy 2." in note and "delivered means passed on to it" in note for note in run.notes)
+
+
+def test_messages_per_operation_are_those_of_the_relay_alone(session: Session, tmp_path: Path) -> None:
+    """The relay counts in either case: without faults a put costs exactly the same."""
+    with session_with(tmp_path, proxy="relay") as alone:
+        costs = [_cost_of_puts(one) for one in (session, alone)]
+
+    assert costs[0] == costs[1] > 0
+
+
+def _cost_of_puts(session: Session) -> float:
+    with session.start(mesh_system(3)) as cluster:
+        since = session.portal.call(cluster.live.relay.mark())
+        for _ in range(20):
+            assert ask(cluster, "n1", "n2") == "hello"
+        ledger = session.portal.call(cluster.live.ledger(since))
+    return sum(message.link.port == "peer" for message in ledger)
+
+
+def test_two_clusters_side_by_side_do_not_disturb_each_other(session: Session, mesh: Cluster) -> None:
+    with session.start(mesh_system(2)) as other:
+        with mesh.partition({"n1"}, {"n2"}):
+            assert ask(other, "n1", "n2") == "hello"
+            with other.partition({"n1"}, {"n2"}):
+                assert ask(other, "n1", "n2") in SILENT
+            assert ask(other, "n1", "n2") == "hello"
+            assert ask(mesh, "n1", "n2") in SILENT
+        assert client_of(other).address != client_of(mesh).address
+
+    assert ask(mesh, "n1", "n2") == "hello"
+
+
+# -- when it hangs, or is gone ------------------------------------------------------------------------
+
+
+@contextmanager
+def hasty(cluster: Cluster) -> Iterator[None]:
+    """Less patience with a server that hangs."""
+    client = client_of(cluster)
+    before, client.deadline_s = client.deadline_s, 0.5
+    yield
+    client.deadline_s = before
+
+
+def _stall(cluster: Cluster, node: str) -> socket.socket:
+    """A client's connection to a stopped node, full to the brim."""
+    connection = socket.create_connection(cluster.address(node, "client"), timeout=0.5)
+    try:
+        while True:
+            connection.sendall(b"x" * (1 << 20))
+    except TimeoutError:
+        return connection
+
+
+def test_a_wedged_proxy_is_made_anew_and_the_run_says_so(session: Session) -> None:
+    """Toxiproxy hangs for good when a toxic is added while a receiver takes nothing."""
+    with session.start(mesh_system(2)) as cluster, cluster.pause("n1"), _stall(cluster, "n1"), hasty(cluster):
+        with cluster.slow("clients", "n1", one_way_ms=5) as fault:
+            assert fault.verified, _observed(cluster)
+            assert toxics(cluster, "clients.n1.client") == ["latency_upstream"]
+        notes = cluster.live.relay.notes(0)
+        cluster.heal()
+        assert ask(cluster, "n1", "n2") == "hello"
+
+    assert any("Toxiproxy's proxy for clients->n1:client hung and was made anew" in note for note in notes), notes
+
+
+def test_a_server_that_is_gone_is_started_again_with_everything_in_force(session: Session) -> None:
+    with session.start(mesh_system(2)) as cluster:
+        with cluster.partition({"n1"}, {"n2"}):
+            (server,) = _of_port(client_of(cluster).address[1])
+            server.kill()
+            with cluster.slow("clients", "n1", one_way_ms=5) as fault:
+                assert fault.verified
+                assert ask(cluster, "n1", "n2") in SILENT
+        assert ask(cluster, "n1", "n2") == "hello"
+        notes, bypasses = cluster.live.relay.notes(0), cluster.ledger().bypasses
+
+    assert any("was started again; all connections ended" in note for note in notes)
+    assert not bypasses
+
+
+def _of_port(port: int) -> list[psutil.Process]:
+    """Toxiproxy's own process, by its port."""
+    words = ["-port", str(port)]
+    return [one for one in psutil.process_iter(["cmdline"]) if (one.info["cmdline"] or [])[3:5] == words]
+
+
+# -- where it comes from --------------------------------------------------------------------------------
+
+
+def test_a_server_that_runs_is_shared_and_strangers_proxies_are_left_alone(tmp_path: Path) -> None:
+    """Ours are made and taken away under names of our own; those that a dead run left are taken away at the start."""
+    with real_toxiproxy() as server:
+        client = server.client()
+        stranger = client.create(Proxy(name="stranger", upstream="127.0.0.1:1"))
+        dead = client.create(Proxy(name=_prefix_of_the_dead() + "n1.n2.peer", upstream="127.0.0.1:1"))
+        alive = client.create(Proxy(name=run_prefix() + "n1.n2.peer", upstream="127.0.0.1:1"))
+        with session_with(tmp_path, _text(server)) as session, session.start(mesh_system(2)) as cluster:
+            during = set(client.proxies())
+            with cluster.partition({"n1"}, {"n2"}) as fault:
+                assert fault.verified
+                assert ask(cluster, "n1", "n2") in SILENT
+            assert ask(cluster, "n1", "n2") == "hello"
+            assert not cluster.ledger().bypasses
+        after = set(client.proxies())
+
+    assert {stranger.name, alive.name} <= during
+    assert dead.name not in during
+    assert len(during) == 2 + 2 * 2 + 2 * 2
+    assert after == {stranger.name, alive.name}
+
+
+def _text(server: RealToxiproxy) -> str:
+    return f"{server.address[0]}:{server.address[1]}"
+
+
+def _prefix_of_the_dead() -> str:
+    """What a process that has ended would have called its proxies."""
+    code = "from pytest_coordchaos.relay.toxiproxy.names import run_prefix; print(run_prefix())"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_a_start_that_fails_leaves_nothing_on_a_shared_server(tmp_path: Path) -> None:
+    with real_toxiproxy() as server, session_with(tmp_path, _text(server)) as session:
+        broken = mesh_system(2)
+        with pytest.raises(StartError), session.start(_replaced(broken, command=[sys.executable, "-c", "raise SystemExit(3)"])):
+            pass
+        left = server.client().proxies()
+
+    assert left == {}
+
+
+def _replaced(system: object, **changes: object) -> object:
+    from dataclasses import replace
+
+    return replace(system, **changes)  # type: ignore[type-var]  # a System
+
+
+@pytest.mark.parametrize(
+    ("toxiproxy", "kind", "words"),
+    [
+        ("/nowhere/toxiproxy-server", UsageError, "there is no such program; allowed: a program"),
+        ("127.0.0.1:9", StartError, "No Toxiproxy answers at 127.0.0.1:9"),
+        (sys.executable, StartError, "did not start"),
+    ],
+)
+def test_a_server_that_cannot_be_had_is_one_sentence(tmp_path: Path, toxiproxy: str, kind: type[Exception], words: str) -> None:
+    with session_with(tmp_path, toxiproxy) as session:
+        with pytest.raises(kind, match=words) as refused, session.start(mesh_system(2)):
+            pass
+
+    assert str(refused.value).splitlines()[0].count(". ") == 0
+
+
+def test_killing_pytest_leaves_no_toxiproxy(tmp_path: Path) -> None:
+    require_toxiproxy()
+    (tmp_path / "test_long.py").write_text(
+        "import time\n"
+        "from tests.systems.mesh import mesh_system\n"
+        "def test_long(coordchaos):\n"
+        "    with coordchaos.start(mesh_system(2)) as cluster:\n"
+        "        print(cluster.live.relay._server.client.address[1], flush=True)\n"
+        "        time.sleep(600)\n"
+    )
+    argv = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-s",
+        "--coordchaos",
+        "-p",
+        "no:cacheprovider",
+        f"--basetemp={tmp_path / 'base'}",
+    ]
+    argv += ["--coordchaos-proxy=toxiproxy", f"--coordchaos-toxiproxy={BINARY}", "test_long.py"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(argv, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as pytest_process:
+        assert pytest_process.stdout is not None
+        port = next(int(line) for line in pytest_process.stdout if line.strip().isdigit())
+        (server,) = _of_port(port)
+        pytest_process.send_signal(signal.SIGKILL)
+
+    _wait(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE)
+
+
+def _wait(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
