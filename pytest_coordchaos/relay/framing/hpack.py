@@ -39,7 +39,11 @@ class HeaderDecoder:
         while pos < end:
             first = block[pos]
             if first & 0x80:
-                index, pos = _integer(block, pos, 0x7F)
+                index = first & 0x7F
+                if index < 0x7F:
+                    pos += 1
+                else:
+                    index, pos = _integer(block, pos, 0x7F)
                 name, value = self._field(index)
                 fields[name] = value
             elif first & 0xE0 == 0x20:

@@ -9,7 +9,7 @@ belong to the message that ends next. After encryption was agreed on, nothing is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from struct import Struct
 
 from pytest_coordchaos.relay.framing.base import NONE, Frame, Unframed
@@ -58,30 +58,11 @@ class ClientFramer(PacketsFramer):
         return pos + _STARTUP_HEADER_BYTES
 
     def _ended(self, kind: int, body: bytes) -> None:
-        match chr(kind):
-            case "P" | "B" | "D" | "E" | "C":
-                self._part(kind, body)
-            case "Q":
-                self._request(first_word(body))
-            case "S":
-                self._sync()
-            case "H" if self._answers:
-                self._extended = True
-                self._send(self._class or "extended", self._answers)
-            case "d" if self.session.streaming:
-                self._emit(_STREAMED.get(body, "copy-data"))
-            case "c" | "f":
-                self._copy_end()
-            case "F":
-                self._request("function")
-            case "p":
-                self._emit("password")
-            case "X":
-                self._emit("terminate")
-            case "\0":
-                self._untyped()
+        handle = _OF_CLIENT.get(kind)
+        if handle is not None:
+            handle(self, body)
 
-    def _untyped(self) -> None:
+    def _untyped(self, body: bytes) -> None:
         self._started = self._code not in _UNTYPED
         self.session.single = self._code in (_SSL, _GSS)
         if self._started:
@@ -89,34 +70,58 @@ class ClientFramer(PacketsFramer):
             self.session.owe(SYNC)
         self._emit(_UNTYPED.get(self._code, "startup"))
 
-    def _request(self, message_class: str) -> None:
+    def _query(self, body: bytes) -> None:
         self._extended = False
-        self._send(message_class, SYNC)
+        self._send(first_word(body), SYNC)
 
-    def _part(self, kind: int, body: bytes) -> None:
+    def _function(self, body: bytes) -> None:
+        self._extended = False
+        self._send("function", SYNC)
+
+    def _part(self, body: bytes) -> None:
         self._answers += 1
-        word = ""
-        if kind == 80:  # "P"
-            word = self._statements.parsed(body)
-        elif kind == 66:  # "B"
-            word = self._statements.bound(body)
-        elif kind == 67:  # "C"
-            self._statements.closed(body)
+
+    def _parse(self, body: bytes) -> None:
+        self._answers += 1
+        word = self._statements.parsed(body)
         self._class = self._class or word
 
-    def _sync(self) -> None:
+    def _bind(self, body: bytes) -> None:
+        self._answers += 1
+        self._class = self._class or self._statements.bound(body)
+
+    def _close(self, body: bytes) -> None:
+        self._answers += 1
+        self._statements.closed(body)
+
+    def _flush(self, body: bytes) -> None:
+        if self._answers:
+            self._extended = True
+            self._send(self._class or "extended", self._answers)
+
+    def _sync(self, body: bytes) -> None:
         self._extended = True
         if self._copied and self.session.owed and self.session.owed[0] == SYNC:
             self.session.owed.popleft()  # the server ignored that Sync, because it was waiting for the data
         self._send(self._class or "extended", SYNC)
 
-    def _copy_end(self) -> None:
+    def _copy_data(self, body: bytes) -> None:
+        if self.session.streaming:
+            self._emit(_STREAMED.get(body, "copy-data"))
+
+    def _copy_end(self, body: bytes) -> None:
         if self.session.streaming:
             self._emit("copy-done")
         elif self._extended:  # a Sync follows
             self._class, self._copied = "copy", True
         else:
             self._emit("copy")
+
+    def _password(self, body: bytes) -> None:
+        self._emit("password")
+
+    def _terminate(self, body: bytes) -> None:
+        self._emit("terminate")
 
     def _send(self, message_class: str, answers: int) -> None:
         self.session.owe(answers)
@@ -155,41 +160,22 @@ class ServerFramer(PacketsFramer):
         super()._scan(data)
 
     def _ended(self, kind: int, body: bytes) -> None:
-        match chr(kind):
-            case "1" | "2" | "3" | "T" | "n" | "C" | "I" | "s":
-                self._answered()
-            case "Z":
-                self._ready()
-            case "E":
-                self._error()
-            case "R" if body not in _AUTHENTICATED:
-                self._respond()
-            case "G":
-                self._take_flushed()
-                self._respond()
-            case "W":
-                self.session.streaming = True
-                self._respond()
-            case "d" if self.session.streaming:
-                self._emit(_STREAMED.get(body, "copy-data"))
-            case "c" if self.session.streaming:
-                self._emit("copy-done")
-            case "A":
-                self._out.append(("notification", self._packet, ()))
-                self._size -= self._packet
+        handle = _OF_SERVER.get(kind)
+        if handle is not None:
+            handle(self, body)
 
     def _respond(self) -> None:
         self._failed = False
         self._emit("response")
 
-    def _ready(self) -> None:
+    def _ready(self, body: bytes) -> None:
         owed = self.session.owed
         while owed and owed.popleft() != SYNC:
             pass
         self.session.streaming = False
         self._respond()
 
-    def _answered(self) -> None:
+    def _answered(self, body: bytes) -> None:
         owed = self.session.owed
         if owed and owed[0] != SYNC:
             owed[0] -= 1
@@ -197,7 +183,7 @@ class ServerFramer(PacketsFramer):
                 owed.popleft()
                 self._respond()
 
-    def _error(self) -> None:
+    def _error(self, body: bytes) -> None:
         """It answers a flushed batch, and all batches up to the next Sync are skipped."""
         self._failed = True
         if self._take_flushed():
@@ -209,3 +195,58 @@ class ServerFramer(PacketsFramer):
         while owed and owed[0] != SYNC:
             owed.popleft()
         return len(owed) < before
+
+    def _authentication(self, body: bytes) -> None:
+        if body not in _AUTHENTICATED:
+            self._respond()
+
+    def _copy_in(self, body: bytes) -> None:
+        self._take_flushed()
+        self._respond()
+
+    def _copy_both(self, body: bytes) -> None:
+        self.session.streaming = True
+        self._respond()
+
+    def _copy_data(self, body: bytes) -> None:
+        if self.session.streaming:
+            self._emit(_STREAMED.get(body, "copy-data"))
+
+    def _copy_done(self, body: bytes) -> None:
+        if self.session.streaming:
+            self._emit("copy-done")
+
+    def _notification(self, body: bytes) -> None:
+        self._out.append(("notification", self._packet, ()))
+        self._size -= self._packet
+
+
+_OF_CLIENT: dict[int, Callable[[ClientFramer, bytes], None]] = {
+    _STARTUP: ClientFramer._untyped,
+    b"Q"[0]: ClientFramer._query,
+    b"F"[0]: ClientFramer._function,
+    b"P"[0]: ClientFramer._parse,
+    b"B"[0]: ClientFramer._bind,
+    b"D"[0]: ClientFramer._part,
+    b"E"[0]: ClientFramer._part,
+    b"C"[0]: ClientFramer._close,
+    b"H"[0]: ClientFramer._flush,
+    b"S"[0]: ClientFramer._sync,
+    b"d"[0]: ClientFramer._copy_data,
+    b"c"[0]: ClientFramer._copy_end,
+    b"f"[0]: ClientFramer._copy_end,
+    b"p"[0]: ClientFramer._password,
+    b"X"[0]: ClientFramer._terminate,
+}
+
+_OF_SERVER: dict[int, Callable[[ServerFramer, bytes], None]] = {
+    **dict.fromkeys(b"123TnCIs", ServerFramer._answered),
+    b"Z"[0]: ServerFramer._ready,
+    b"E"[0]: ServerFramer._error,
+    b"R"[0]: ServerFramer._authentication,
+    b"G"[0]: ServerFramer._copy_in,
+    b"W"[0]: ServerFramer._copy_both,
+    b"d"[0]: ServerFramer._copy_data,
+    b"c"[0]: ServerFramer._copy_done,
+    b"A"[0]: ServerFramer._notification,
+}

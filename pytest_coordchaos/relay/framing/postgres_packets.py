@@ -63,7 +63,7 @@ class PacketsFramer(ABC):
         self._left = 0  # bytes of it still to come
         self._want = 0  # bytes of them to keep
         self._size = 0  # bytes of packets since the last message
-        self._row = -1  # the type that carries data by the thousand and means nothing else
+        self._row = -1  # the type that carries data by the thousand and means nothing else; -1: packets have no types yet
         self._out: list[Frame] = []
 
     @property
@@ -98,7 +98,7 @@ class PacketsFramer(ABC):
         pos, end = 0, len(data)
         while pos < end:
             if self._kind < 0:
-                pos = self._skip_rows(data, pos)
+                pos = self._whole(data, pos)
                 body = self._header(data, pos)
                 if body < 0:
                     self._kept = data[pos:]
@@ -116,15 +116,20 @@ class PacketsFramer(ABC):
                 self._size += self._packet
                 self._ended(kind, wanted)
 
-    def _skip_rows(self, data: bytes, pos: int) -> int:
-        """Pass over the whole packets of data at `pos`, of which there can be very many; returns where they end."""
-        start, last = pos, len(data) - _HEADER_BYTES
-        while pos <= last and data[pos] == self._row and not self.session.streaming:
-            stop = pos + 1 + _unpack_header(data, pos)[1]
-            if not pos + _HEADER_BYTES <= stop <= min(len(data), pos + MAX_MESSAGE_BYTES):
+    def _whole(self, data: bytes, pos: int) -> int:
+        """Take the whole packets at `pos`, which is most often all there is; returns where they end."""
+        wanted, row, end = self.wanted, self._row, len(data)
+        while end - pos >= _HEADER_BYTES and row >= 0:
+            kind, length = _unpack_header(data, pos)
+            stop = pos + 1 + length
+            if kind not in wanted or not _LENGTH_BYTES <= length <= MAX_MESSAGE_BYTES or stop > end:
                 break
+            self._size += length + 1
+            if kind != row or self.session.streaming:
+                self._packet = length + 1
+                body = pos + _HEADER_BYTES
+                self._ended(kind, data[body : min(stop, body + wanted[kind])])
             pos = stop
-        self._size += pos - start
         return pos
 
     def _header(self, data: bytes, pos: int) -> int:
