@@ -57,7 +57,7 @@ class LinkTotals:
         link: The link.
         sender, receiver: Direction of travel.
         offered_bytes, delivered_bytes: Received from the sender; passed on.
-        framed_bytes: The part of offered bytes that lie in framed messages.
+        framed_bytes: The part of offered bytes that lie in framed messages, or are known to be none.
         turns: Changes of direction seen on the link's connections (counted on its upstream direction).
         protocol: The port's declared protocol.
     """

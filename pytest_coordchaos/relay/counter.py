@@ -25,12 +25,13 @@ class Counter:
         feed: The framer's `feed`; None: nothing is framed (any more).
     """
 
-    __slots__ = ("_store", "feed", "framer", "tally")
+    __slots__ = ("_beside", "_store", "feed", "framer", "tally")
 
     def __init__(self, framer: Framer, store: Store, tally: Tally) -> None:
         self.tally = tally
         self.framer = framer
         self.feed: Callable[[bytes], Sequence[Frame]] | None = None if framer.lost else framer.feed
+        self._beside: Callable[[], int] | None = getattr(framer, "beside", None)
         self._store = store
 
     def stop(self, tally: Tally) -> None:
@@ -53,6 +54,8 @@ class Counter:
             traceback.print_exc(file=sys.stderr)
             self.feed = None
             return ()
+        if self._beside is not None:
+            self.tally.framed += self._beside()
         if not frames and self.framer.lost:
             self.feed = None
         return frames

@@ -61,6 +61,7 @@ class Link:
         self.version = self.dials = 0
         self._draws = [draws_of(f"{seed}:{spec.link}:{way}") for way in ("down", "up")]
         self.node_has_ended: Callable[[], bool] = lambda: False
+        self.framers()  # what they load takes tens of milliseconds: not while the first connection waits
         listening.join(self)
 
     @property

@@ -44,7 +44,7 @@ class Tally:
     Attributes:
         way: Its number in the store's rows; -1: not counted (a probe's connection).
         offered, delivered: Bytes received from the sender; passed on to the receiver.
-        framed: Bytes of messages that were seen to their end.
+        framed: Bytes of messages that were seen to their end, and of what is known to be no message.
         messages: Messages offered.
         turns: Direction changes (kept on the upstream way).
         saturated: How often a delay queue was full and held the sender back.

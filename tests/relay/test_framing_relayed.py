@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from pytest_coordchaos.faults.model import PASS, DirectionState, LinkMode
 from pytest_coordchaos.relay.framing import framer_pair
 from tests.relay.rig import RelayProcess, read_exactly, rigged
+from tests.unit import wire_samples as wire
 from tests.unit.wire_samples import Talk, listen
 from tests.unit.wire_talks import Turn, cut, spoiled, spoken, talks
 
@@ -46,8 +49,35 @@ async def say(
 
 def framed(protocol: str, talk: Talk) -> tuple[list[str], list[str]]:
     """What a framer without a relay sees in the same bytes."""
-    up, down = listen(framer_pair(protocol, {}), talk)
+    up, down = listen(framer_pair(protocol, {}), talk, to_the_end=False)
     return [name for name, _, _ in up], [name for name, _, _ in down]
+
+
+LOADED = """
+import asyncio, sys
+from types import SimpleNamespace
+from pytest_coordchaos.cost.ledger import LinkId
+from pytest_coordchaos.relay.link import Link
+from pytest_coordchaos.relay.store import Store
+from pytest_coordchaos.relay.wire import LinkSpec
+async def main():
+    spec = LinkSpec(link=LinkId("a", "b", "p"), listen=("127.0.0.1", 0), upstream=("127.0.0.1", 1),
+                    upstream_source="127.0.0.1", protocol=sys.argv[1])
+    before = set(sys.modules)
+    link = Link(spec, SimpleNamespace(join=lambda link: None), None, Store(), (0, 1), seed="s")
+    made = set(sys.modules)
+    link.framers()
+    print(len(made - before) > 0, len(set(sys.modules) - made))
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("protocol", sorted(talks))
+def test_framers_are_loaded_with_the_link_and_not_with_its_first_connection(protocol: str) -> None:
+    """Loading takes tens of milliseconds, which would be taken for the network's."""
+    done = subprocess.run([sys.executable, "-c", LOADED, protocol], capture_output=True, text=True, timeout=60, check=True)
+
+    assert done.stdout.split() == ["True", "0"]
 
 
 @ONCE
@@ -75,3 +105,26 @@ def test_spoiled_conversations_arrive_unchanged_too(
 @given(junk=st.lists(st.tuples(st.sampled_from("><"), st.binary(min_size=1, max_size=2000)), max_size=8))
 def test_garbage_arrives_unchanged_too(relay: RelayProcess, protocol: str, junk: list[Turn]) -> None:
     assert asyncio.run(say(relay, protocol, junk, [], PASS)) == framed(protocol, junk)
+
+
+async def test_what_keeps_a_connection_up_is_framed_at_once_and_counted_with_the_next_message(relay: RelayProcess) -> None:
+    """Else a short connection, or a quiet one, would look as if it spoke another protocol."""
+    client = wire.H2Client()
+    ping = wire.h2(wire.PING, 0, 0, bytes(8))
+    async with rigged(relay, "http2") as rig:
+        (_, writer), (reader, _) = await rig.pair()
+
+        async def offer(data: bytes) -> tuple[int, int, list[int]]:
+            """Bytes offered and framed, and sizes of messages, of a window of its own."""
+            mark = await rig.control.mark()
+            writer.write(data)
+            assert await read_exactly(reader, len(data)) == data
+            ledger = (await rig.control.ledger(mark)).between({rig.link.source, rig.link.target})
+            up = ledger.totals[0]
+            return up.offered_bytes - len(data), up.framed_bytes - len(data), [m.size_bytes for m in ledger.messages]
+
+        call = client.headers(1, flags=wire.END_STREAM)
+        assert await offer(client.hello + ping) == (0, 0, [])
+        assert await offer(ping) == (0, 0, [])
+        assert await offer(call) == (0, 0, [len(client.hello + ping * 2 + call)])
+        assert await offer(ping[:9]) == (0, 0, [])

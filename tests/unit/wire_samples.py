@@ -18,12 +18,12 @@ Talk = Sequence[tuple[str, bytes]]
 """What was said, in order: ">" by the client, "<" by the server."""
 
 
-def listen(pair: tuple[Framer, Framer], talk: Talk) -> tuple[list[Frame], list[Frame]]:
-    """The messages each framer saw."""
+def listen(pair: tuple[Framer, Framer], talk: Talk, *, to_the_end: bool = True) -> tuple[list[Frame], list[Frame]]:
+    """The messages each framer saw; to the end: both sides closed."""
     seen: tuple[list[Frame], list[Frame]] = ([], [])
     for way, data in talk:
         seen[WAYS[way]].extend(pair[WAYS[way]].feed(data))
-    for framer, found in zip(pair, seen, strict=True):
+    for framer, found in zip(pair if to_the_end else (), seen if to_the_end else (), strict=True):
         found.extend(framer.finish())
     return seen
 

@@ -44,7 +44,7 @@ class HeaderDecoder:
                     pos += 1
                 else:
                     index, pos = _integer(block, pos, 0x7F)
-                name, value = self._field(index)
+                name, value = STATIC_FIELDS[index - 1] if 0 < index <= len(STATIC_FIELDS) else self._field(index)
                 fields[name] = value
             elif first & 0xE0 == 0x20:
                 self._limit, pos = _integer(block, pos, 0x1F)

@@ -37,7 +37,7 @@ _OF_A_MESSAGE = frozenset({DATA, HEADERS, CONTINUATION})
 class _MessagesFramer(FramesFramer):
     """What both directions have in common: whose the bytes are, and where a stream's messages end."""
 
-    __slots__ = ("_content", "_ends", "_half")
+    __slots__ = ("_content", "_ends", "_half", "_told")
 
     way: int
     """Which half of a stream it sees."""
@@ -47,6 +47,12 @@ class _MessagesFramer(FramesFramer):
         self._half: Half | None = None  # what the open frame belongs to; None: to no message
         self._content = 0  # bytes of it before its padding; -1: the padding's size comes next
         self._ends = False  # the stream's sender is done after the open header block
+        self._told = 0  # upkeep when `beside` was asked last
+
+    def beside(self) -> int:
+        """How many bytes more than at the last call are known to be no message's, and wait to be counted with the next one."""
+        before, self._told = self._told, self.session.upkeep[self.way]
+        return self._told - before
 
     def _opened(self) -> None:
         kind = self._kind
