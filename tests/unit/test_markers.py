@@ -119,7 +119,7 @@ WRONG = {
         coordchaos(seed=-1),
         "marker coordchaos(seed=-1) is not allowed; allowed: a whole number from 0 to 9223372036854775807",
     ),
-    "runtime": (coordchaos(runtime="cloud"), "marker coordchaos(runtime='cloud') is not allowed; allowed: process"),
+    "runtime": (coordchaos(runtime="cloud"), "marker coordchaos(runtime='cloud') is not allowed; allowed: process, docker, auto"),
     "allow_unknown": (
         coordchaos(allow_unknown="yes"),
         "marker coordchaos(allow_unknown='yes') is not allowed; allowed: True or False",
