@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pytest_coordchaos.cluster import ActiveFault, Cluster
+    from pytest_coordchaos.cluster import Cluster
+    from pytest_coordchaos.cluster_faults import ActiveFault
     from pytest_coordchaos.cost.ledger import Ledger, LinkId, Message
     from pytest_coordchaos.errors import (
         CapabilityError,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
         UsageError,
         VerdictError,
     )
-    from pytest_coordchaos.faults.model import Cut, Partition, Pause, Refuse, Slow
+    from pytest_coordchaos.faults.model import Corrupt, Cut, DropReplies, Duplicate, Lose, Partition, Pause, Refuse, Reorder, Slow
     from pytest_coordchaos.history.model import History, Operation, Outcome
     from pytest_coordchaos.outcomes import Unknown, Violated
     from pytest_coordchaos.run import Figures, Run
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "cluster": ("ActiveFault", "Cluster"),
+    "cluster": ("Cluster",),
+    "cluster_faults": ("ActiveFault",),
     "cost.ledger": ("Ledger", "LinkId", "Message"),
     "errors": (
         "CapabilityError",
@@ -49,7 +51,18 @@ _HOME = {
         "UsageError",
         "VerdictError",
     ),
-    "faults.model": ("Cut", "Partition", "Pause", "Refuse", "Slow"),
+    "faults.model": (
+        "Corrupt",
+        "Cut",
+        "DropReplies",
+        "Duplicate",
+        "Lose",
+        "Partition",
+        "Pause",
+        "Refuse",
+        "Reorder",
+        "Slow",
+    ),
     "history.model": ("History", "Operation", "Outcome"),
     "outcomes": ("Unknown", "Violated"),
     "run": ("Figures", "Run"),
@@ -70,13 +83,17 @@ __all__ = [
     "Client",
     "Cluster",
     "CoordChaosError",
+    "Corrupt",
     "Cut",
+    "DropReplies",
+    "Duplicate",
     "Failed",
     "FaultError",
     "Figures",
     "History",
     "Ledger",
     "LinkId",
+    "Lose",
     "Message",
     "Node",
     "NodeProbe",
@@ -88,6 +105,7 @@ __all__ = [
     "Ready",
     "Refuse",
     "RelayError",
+    "Reorder",
     "Request",
     "Run",
     "Session",

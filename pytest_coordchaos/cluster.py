@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from pytest_coordchaos.cluster_faults import ActiveFault, FaultVerbs
 from pytest_coordchaos.cost.ledger import Ledger
 from pytest_coordchaos.errors import FaultError, UsageError
-from pytest_coordchaos.faults.model import Cut, Fault, Partition, Pause, Refuse, Slow
+from pytest_coordchaos.faults.model import Fault, Pause
 from pytest_coordchaos.live_cluster import FaultHandle, LiveCluster
-from pytest_coordchaos.portal import Portal
 from pytest_coordchaos.recording import OperationRecord, Processes
 from pytest_coordchaos.runtimes.base import Address, NodeState
 from pytest_coordchaos.system.model import System
@@ -27,39 +26,7 @@ __all__ = ["ActiveFault", "Cluster"]
 __tracebackhide__ = True  # pytest shows the line of the test that called, not ours
 
 
-class ActiveFault:
-    """One or more faults put in force by one verb: call `undo()`, or use it as a context manager."""
-
-    def __init__(self, portal: Portal, handles: list[FaultHandle]) -> None:
-        self._portal = portal
-        self._handles = handles
-
-    @property
-    def words(self) -> str:
-        """What it is, for people."""
-        return " + ".join(handle.words for handle in self._handles)
-
-    @property
-    def verified(self) -> bool:
-        """The relay's probes proved that it took effect."""
-        return all(handle.verified for handle in self._handles)
-
-    def undo(self) -> None:
-        """Take it back. Order relative to other faults does not matter; undoing twice does nothing more."""
-        for handle in self._handles:
-            self._portal.call(handle.undo())
-
-    def __enter__(self) -> ActiveFault:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.undo()
-
-    def __repr__(self) -> str:
-        return f"<ActiveFault {self.words}>"
-
-
-class Cluster:
+class Cluster(FaultVerbs):
     """A running System, driven by a test. Get one from `coordchaos.start(system)`."""
 
     def __init__(self, live: LiveCluster, session: Session) -> None:
@@ -132,37 +99,6 @@ class Cluster:
         return self.role("leader", timeout_s=timeout_s)
 
     # -- faults ----------------------------------------------------------------------------------
-
-    def partition(self, *groups: Iterable[str]) -> ActiveFault:
-        """Cut nodes of different groups from each other, both ways. Unnamed nodes keep all links."""
-        sets = tuple(frozenset([group] if isinstance(group, str) else group) for group in groups)
-        if len(sets) < 2 or not all(sets):
-            raise UsageError("partition(...): give two or more groups of node names, none empty")
-        named = frozenset().union(*sets)
-        if all(any({a, b} <= group for group in sets) for a in named for b in named):
-            raise UsageError("partition(...): these groups cut nothing; every two of their nodes are together in one")
-        return self.apply(Partition(sets))
-
-    def cut(self, a: str, b: str, *, both_ways: bool = False) -> ActiveFault:
-        """Discard every byte travelling a -> b (with `both_ways`, b -> a too). No FIN, no RST."""
-        return self.apply(Cut(a, b), *([Cut(b, a)] if both_ways else []))
-
-    def refuse(self, a: str, b: str) -> ActiveFault:
-        """Close connections a -> b, and refuse new ones."""
-        return self.apply(Refuse(a, b))
-
-    def isolate(self, node: str) -> ActiveFault:
-        """Cut a node from all other nodes, both ways. Clients still reach it."""
-        self._live.state(node)
-        others = frozenset(self.nodes) - {node}
-        return self.apply(Partition((frozenset({node}), others)))
-
-    def slow(self, a: str, b: str, *, one_way_ms: float, both_ways: bool = False) -> ActiveFault:
-        """Bytes travelling a -> b take `one_way_ms` longer (with `both_ways`, b -> a too)."""
-        if not isinstance(one_way_ms, int | float) or not 0 <= one_way_ms <= 3_600_000:
-            raise UsageError(f"slow(...): one_way_ms={one_way_ms!r} is not allowed; 0 to 3600000 milliseconds")
-        faults = [Slow(a, b, float(one_way_ms))] + ([Slow(b, a, float(one_way_ms))] if both_ways else [])
-        return self.apply(*faults)
 
     def pause(self, node: str) -> ActiveFault:
         """Stop a node's processes (SIGSTOP); undo resumes them."""

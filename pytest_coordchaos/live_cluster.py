@@ -13,14 +13,16 @@ from pathlib import Path
 from pytest_coordchaos.clock import Clock
 from pytest_coordchaos.cost.ledger import Ledger, LinkId
 from pytest_coordchaos.errors import FaultError, UsageError
-from pytest_coordchaos.faults.model import Cut, DirectionState, Fault, Pause, Refuse, Slow
-from pytest_coordchaos.faults.resolve import describe, difference, named, resolve
+from pytest_coordchaos.faults.checks import check_fault
+from pytest_coordchaos.faults.model import DirectionState, Fault, Pause
+from pytest_coordchaos.faults.resolve import describe, difference, resolve
 from pytest_coordchaos.history.recorder import Recorder
 from pytest_coordchaos.relay.link_control import LinkControl
 from pytest_coordchaos.relay.wire import Mark, ProbeResult
 from pytest_coordchaos.roles import role_holder
 from pytest_coordchaos.runtimes.base import Address, NodeSpec, NodeState, Runtime
 from pytest_coordchaos.system.model import CLIENTS, System
+from pytest_coordchaos.system.port import Port
 from pytest_coordchaos.system.readiness import NodeProbe, ready_port
 from pytest_coordchaos.system.waiting import wait_each_ready
 from pytest_coordchaos.wiring import Layout
@@ -140,11 +142,9 @@ class LiveCluster:
         """Put a fault in force; it is proven by its probes when this returns.
 
         Raises:
-            UsageError: It names a node the system does not have, or two that no link joins.
+            UsageError: It does not fit the system (`faults.checks.check_fault`).
         """
-        self._check_nodes(*(named(fault) - {CLIENTS}))
-        if isinstance(fault, Cut | Refuse | Slow):
-            self._check_joined(fault)
+        check_fault(fault, self.nodes, self._ports, also=(CLIENTS,))
         start_ns = self.clock.now_ns()
         if isinstance(fault, Pause):
             await self._pause(fault)
@@ -246,10 +246,14 @@ class LiveCluster:
 
     # -- inside ----------------------------------------------------------------------------------
 
+    @property
+    def _ports(self) -> dict[LinkId, Port]:
+        return {link: self.system.port(link.target, link.port) for link in self.links}
+
     async def _change(self, change: Callable[[Fault], None], fault: Fault) -> tuple[ProbeResult, ...]:
         async with self._turn:
             change(fault)
-            wanted = resolve([f for f in self._faults if not isinstance(f, Pause)], self.links)
+            wanted = resolve(self._faults, self.links, frames=lambda link: self._ports[link].independent)
             news = difference(self._states, wanted)
             self._states = dict(wanted)
             return await self.relay.apply(news) if news else ()
@@ -285,13 +289,6 @@ class LiveCluster:
             await wait_each_ready(again, self.runtime, self.clock, _PORTS_AGAIN_S)
         finally:
             await self.relay.node_is_back(node)
-
-    def _check_joined(self, fault: Cut | Refuse | Slow) -> None:
-        if fault.source == fault.target:
-            raise UsageError(f"{describe(fault)}: a node has no link to itself; name two")
-        ways = {(fault.source, fault.target)} | (set() if isinstance(fault, Refuse) else {(fault.target, fault.source)})
-        if not any((link.source, link.target) in ways for link in self.links):
-            raise UsageError(f"{describe(fault)}: no link joins them; the one dialled has no port, or no network with the other")
 
     def _check_nodes(self, *names: str) -> None:
         for name in names:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 
 from pytest_coordchaos.errors import UsageError
-from pytest_coordchaos.system.protocols import PROTOCOLS
+from pytest_coordchaos.system.protocols import INDEPENDENT, PROTOCOLS
 
 __all__ = ["NAME", "Port", "port_records"]
 
@@ -49,6 +49,11 @@ class Port:
             raise UsageError(f"Port({self.name!r}): background={self.background!r} is one text; allowed: a set of class names")
         if self.background is not None:
             object.__setattr__(self, "background", frozenset(self.background))
+
+    @property
+    def independent(self) -> bool:
+        """Its frames mean something one by one: faults on frames are possible."""
+        return self.protocol in INDEPENDENT
 
 
 def port_records(ports: Sequence[Port], where: str) -> tuple[Port, ...]:

@@ -33,6 +33,9 @@ def drive(cluster: Cluster) -> Run:
         assert fault.verified
         op.ok(None)
     cluster.cut("db-1", "db-2").undo()
+    cluster.hold("db-1", "db-2", both_ways=True).undo()
+    cluster.lose("db-1", "clients", rate=0.2, classes={"reply"}).undo()
+    cluster.drop_replies("clients", "db-1").undo()
     host, number = cluster.address("db-1", "sql")
     assert host.startswith("127.")
     assert number > 0

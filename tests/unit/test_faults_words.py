@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from pytest_coordchaos.errors import UsageError
@@ -99,3 +102,14 @@ def test_a_role_that_is_not_declared_is_told_before_the_run() -> None:
 
 def test_the_nemesis_can_do_every_verb() -> None:
     assert set(STEPS) == set(VERBS)
+
+
+def test_every_word_is_in_the_docs() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "faults.md").read_text()
+    documented = set(re.findall(r"`([a-z-]+(?::[A-Za-z-]+)?)`", text))
+    for verb, row in VERBS.items():
+        expected = {f"{verb}:{name}" if name else verb for name in row.choices if name not in ("leader", "one", "minority")}
+        expected |= {f"{verb}:TARGET"} if row.nodes else set()
+        expected |= {f"{verb}:MS"} if row.milliseconds else set()
+        expected |= {f"{verb}:PERCENT"} if row.percent else set()
+        assert expected <= documented

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import struct
+import zlib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reference_systems.kit.frames import MAX_FRAME_BYTES, MAX_OPERATION_ID, Frame, FrameDecoder, FrameError, encode
+
+
+def summed(data: bytes) -> bytes:
+    """The bytes and their checksum."""
+    return data + struct.pack(">I", zlib.crc32(data))
+
 
 operation_ids = st.integers(1, MAX_OPERATION_ID)
 frames = st.builds(
@@ -34,25 +41,34 @@ def test_frames_survive_any_chopping(sent: list[Frame], cuts: list[int]) -> None
 
 
 def test_the_layout_is_the_published_one() -> None:
-    """u32 length of what follows, u16 class, u64 operation id, u16 sender, body; big-endian."""
+    """u32 length of what follows, u16 class, u64 operation id, u16 sender, body, u32 CRC-32; big-endian."""
     data = encode(Frame(kind=3, operations=(7,), sender=2, body=b"hi"))
-    assert data == struct.pack(">IHQH", 14, 3, 7, 2) + b"hi"
+    assert data == summed(struct.pack(">IHQH", 18, 3, 7, 2) + b"hi")
 
 
 def test_a_batch_names_its_operations_before_the_body() -> None:
     """Top bit set, low 16 bits are k, then k ids."""
     data = encode(Frame(kind=1, operations=(5, 6), sender=1, body=b"x"))
-    assert data == struct.pack(">IHQHQQ", 12 + 16 + 1, 1, (1 << 63) | 2, 1, 5, 6) + b"x"
+    assert data == summed(struct.pack(">IHQHQQ", 16 + 16 + 1, 1, (1 << 63) | 2, 1, 5, 6) + b"x")
+
+
+@given(frames, st.integers(32, 100_000))
+def test_one_flipped_bit_behind_the_length_is_noticed(sent: Frame, bit: int) -> None:
+    data = bytearray(encode(sent))
+    bit = 32 + bit % (8 * len(data) - 32)
+    data[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(FrameError, match=r"the checksum of a frame of .* bytes does not fit"):
+        FrameDecoder().feed(bytes(data))
 
 
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (struct.pack(">I", 11), "length field"),
+        (struct.pack(">I", 15), "length field"),
         (struct.pack(">I", MAX_FRAME_BYTES + 1), "length field"),
-        (struct.pack(">IHQH", 12, 1, 1 << 63, 0), "batch field"),
-        (struct.pack(">IHQHQ", 20, 1, (1 << 63) | 2, 0, 1), "batch field"),
-        (struct.pack(">IHQHQ", 20, 1, (1 << 63) | (1 << 20) | 1, 0, 1), "batch field"),
+        (summed(struct.pack(">IHQH", 16, 1, 1 << 63, 0)), "batch field"),
+        (summed(struct.pack(">IHQHQ", 24, 1, (1 << 63) | 2, 0, 1)), "batch field"),
+        (summed(struct.pack(">IHQHQ", 24, 1, (1 << 63) | (1 << 20) | 1, 0, 1)), "batch field"),
     ],
 )
 def test_garbage_is_refused(data: bytes, says: str) -> None:

@@ -1,0 +1,82 @@
+"""Whether faults and fault words fit a system: one clear sentence where they do not. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from pytest_coordchaos.cost.ledger import LinkId
+from pytest_coordchaos.errors import UsageError
+from pytest_coordchaos.faults.model import Cut, DropReplies, Fault, FrameFault, FramesAll, Refuse, Slow
+from pytest_coordchaos.faults.resolve import describe, named
+from pytest_coordchaos.faults.words import VERBS, FaultWord
+from pytest_coordchaos.system.port import Port
+
+__all__ = ["check_fault", "check_ports"]
+
+_ABLE = "protocol='frames' or 'json-lines'"
+
+
+def check_fault(fault: Fault, nodes: Sequence[str], ports: Mapping[LinkId, Port], *, also: Iterable[str] = ()) -> None:
+    """Check a fault before anything of it is done.
+
+    Args:
+        fault: What is asked for.
+        nodes: The system's node names.
+        ports: Every link, and the port it leads to.
+        also: Names that are allowed beside the nodes'.
+
+    Raises:
+        UsageError: It names nobody, two that no link joins, a rate that is none, frames that are not independent of each
+            other, or a class that no port declares.
+    """
+    for name in sorted(named(fault) - {*nodes, *also}):
+        raise UsageError(f"There is no node {name!r}; the system's nodes are: {', '.join(nodes)}")
+    if isinstance(fault, Cut | Refuse | Slow | FrameFault | DropReplies):
+        _check_joined(fault, ports)
+    if isinstance(fault, FrameFault | FramesAll):
+        _check_rate(fault)
+        _check_frames(fault, [port for link, port in ports.items() if {link.source, link.target} <= named(fault)])
+
+
+def check_ports(words: Iterable[FaultWord], ports: Iterable[Port]) -> None:
+    """Check that words about frames find some.
+
+    Raises:
+        UsageError: No port's frames are independent of each other.
+    """
+    there = list(ports)
+    for word in words:
+        if VERBS[word.verb].frames and not any(port.independent for port in there):
+            raise UsageError(f"Fault word {word.text!r} needs a port with {_ABLE}; the system has: {_listed(there)}")
+
+
+def _check_joined(fault: Cut | Refuse | Slow | FrameFault | DropReplies, ports: Mapping[LinkId, Port]) -> None:
+    if fault.source == fault.target:
+        raise UsageError(f"{describe(fault)}: a node has no link to itself; name two")
+    one_way = isinstance(fault, Refuse | DropReplies)
+    ways = {(fault.source, fault.target)} | (set() if one_way else {(fault.target, fault.source)})
+    if not any((link.source, link.target) in ways for link in ports):
+        raise UsageError(f"{describe(fault)}: no link joins them; the one dialled has no port, or no network with the other")
+
+
+def _check_rate(fault: FrameFault | FramesAll) -> None:
+    if isinstance(fault.rate, bool) or not isinstance(fault.rate, int | float) or not 0 <= fault.rate <= 1:
+        raise UsageError(f"{fault.kind}: rate={fault.rate!r} is not allowed; 0 to 1")
+
+
+def _check_frames(fault: FrameFault | FramesAll, ports: Sequence[Port]) -> None:
+    able = [port for port in ports if port.independent]
+    if not able:
+        raise UsageError(
+            f"{describe(fault)}: without one of its frames the rest of such a connection is nothing TCP allows; "
+            f"allowed: ports with {_ABLE}; between them are: {_listed(ports)} (drop_replies fits every protocol)"
+        )
+    known = {name for port in able for name in port.classes.values()}
+    if not isinstance(fault, FrameFault) or any(port.protocol == "json-lines" for port in able):
+        return
+    for name in sorted(fault.classes - known):
+        raise UsageError(f"{describe(fault)}: class {name!r} is not declared; allowed: {', '.join(sorted(known)) or 'none'}")
+
+
+def _listed(ports: Iterable[Port]) -> str:
+    return ", ".join(dict.fromkeys(f"{port.name} ({port.protocol})" for port in ports)) or "none"
