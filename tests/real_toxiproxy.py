@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pytest_coordchaos.relay.toxiproxy.client import ToxiproxyClient
 from tests.requirements import require
 
-__all__ = ["BINARY", "RealToxiproxy", "real_toxiproxy", "require_toxiproxy"]
+__all__ = ["BINARY", "RealToxiproxy", "our_relay", "real_toxiproxy", "require_toxiproxy"]
 
 BINARY = shutil.which(os.environ.get("COORDCHAOS_TOXIPROXY") or "toxiproxy-server")
 """Where the server is; None: not here."""
@@ -41,11 +42,23 @@ def require_toxiproxy() -> str:
 @contextmanager
 def real_toxiproxy(*flags: str) -> Iterator[RealToxiproxy]:
     """A server on a free port of loopback; ended with the block."""
-    binary = require_toxiproxy()
+    with _running([require_toxiproxy(), *flags]) as server:
+        yield server
+
+
+@contextmanager
+def our_relay(*flags: str) -> Iterator[RealToxiproxy]:
+    """`coordchaos relay` in its place."""
+    with _running([sys.executable, "-m", "pytest_coordchaos.cli", "relay", *flags]) as server:
+        yield server
+
+
+@contextmanager
+def _running(command: list[str]) -> Iterator[RealToxiproxy]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = probe.getsockname()
-    argv = [binary, "-host", address[0], "-port", str(address[1]), *flags]
+    argv = [*command, "-host", address[0], "-port", str(address[1])]
     process = subprocess.Popen(
         argv, env={**os.environ, "LOG_LEVEL": "error"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
