@@ -18,7 +18,7 @@ from pytest_coordchaos.relay.listening import Listening
 from pytest_coordchaos.relay.ports import HeldPort, PortChooser
 from pytest_coordchaos.relay.probe import FarEnd, probe_link
 from pytest_coordchaos.relay.store import Store, Window
-from pytest_coordchaos.relay.wire import Address, LinkCounts, LinkSpec, Mark, ProbeResult
+from pytest_coordchaos.relay.wire import Address, LinkCounts, LinkSpec, Mark, ProbeResult, is_loopback
 from pytest_coordchaos.runtimes.doors import Doors
 
 __all__ = ["Conflict", "LedgerPart", "Relay", "UnknownLink"]
@@ -84,7 +84,7 @@ class Relay:
                 host, port = specs[min(len(made), len(specs)) - 1].listen
                 raise Conflict(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
             self.links.update((link.spec.link, link) for link in made)
-            self.namespaces.add(spec for spec in specs if spec.dial_door)
+            self.namespaces.add(spec for spec in specs if spec.dial_door or (spec.node and not is_loopback(spec.node[0])))
             await self._watch.add(specs)
             return {link.spec.link: link.address for link in made}
 

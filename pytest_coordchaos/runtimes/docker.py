@@ -127,6 +127,8 @@ class DockerRuntime:
 
     async def kill(self, node: str) -> None:
         """SIGKILL every process of the container; returns when it is gone. A dead node stays dead."""
+        if node.startswith("helper:"):
+            await self._helpers.kill(node)
         member = self._members.get(node)
         if member is not None:
             await member.kill()

@@ -22,6 +22,8 @@ from pytest_coordchaos.relay.toxiproxy.names import run_prefix
 from pytest_coordchaos.run import InvariantRequest, TestRequest
 from pytest_coordchaos.settings import Settings
 from tests.real_toxiproxy import BINARY, RealToxiproxy, real_toxiproxy, require_toxiproxy
+from tests.requirements import require
+from tests.systems.docker.engine import BASE, no_engine
 from tests.systems.mesh import ask, mesh_system, tell
 
 pytestmark = pytest.mark.needs("toxiproxy")
@@ -226,6 +228,29 @@ def test_two_clusters_side_by_side_do_not_disturb_each_other(session: Session, m
     assert ask(mesh, "n1", "n2") == "hello"
 
 
+def test_containers_behind_toxiproxy(tmp_path: Path) -> None:
+    """Toxiproxy runs on this machine and dials the containers' own addresses."""
+    require_toxiproxy()
+    why = no_engine()
+    require("docker", why is None, why or "")
+    from reference_systems.raft_kv.system import system
+
+    settings = Settings(proxy="toxiproxy", toxiproxy=str(BINARY), runtime="docker", base_image=BASE)
+    session = Session(settings=settings, root=tmp_path)
+    try:
+        with session.start(system(nodes=3)) as kv:
+            session.begin_test(TestRequest(test="containers", seed=3, invariants=LINEARIZABLE))
+            run = kv.run("register", seconds=3, faults=["partition:halves", "kill:leader"])
+            session.end_test()
+    finally:
+        session.close()
+
+    assert (run.runtime, run.proxy) == ("docker", "toxiproxy")
+    assert [verdict.status for verdict in run.verdicts] == [Status.HELD], run.verdicts
+    assert all(fault.verified for fault in run.faults), run.faults
+    assert not run.ledger.bypasses
+
+
 # -- when it hangs, or is gone ------------------------------------------------------------------------
 
 
@@ -353,7 +378,9 @@ def test_killing_pytest_leaves_no_toxiproxy(tmp_path: Path) -> None:
     require_toxiproxy()
     (tmp_path / "test_long.py").write_text(
         "import time\n"
-        "from tests.systems.mesh import mesh_system\n"
+        "from tests.requirements import require
+from tests.systems.docker.engine import BASE, no_engine
+from tests.systems.mesh import mesh_system\n"
         "def test_long(coordchaos):\n"
         "    with coordchaos.start(mesh_system(2)) as cluster:\n"
         "        print(cluster.live.relay._server.client.address[1], flush=True)\n"

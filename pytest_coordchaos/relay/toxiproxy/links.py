@@ -10,10 +10,11 @@ from time import monotonic_ns
 from typing import Any
 
 from pytest_coordchaos.cost.ledger import Ledger, LinkId
-from pytest_coordchaos.errors import StartError
+from pytest_coordchaos.errors import CapabilityError, StartError
 from pytest_coordchaos.faults.model import PASS
 from pytest_coordchaos.relay.control_client import RelayControl
 from pytest_coordchaos.relay.toxiproxy import errors
+from pytest_coordchaos.relay.toxiproxy.addresses import address_towards
 from pytest_coordchaos.relay.toxiproxy.client import ToxiproxyClient
 from pytest_coordchaos.relay.toxiproxy.model import Proxy, Toxic
 from pytest_coordchaos.relay.toxiproxy.probe import Seen, try_toxics
@@ -69,8 +70,7 @@ class ToxiproxyLinks:
                 f"Toxiproxy ({self._server.words}) carries nothing between addresses of this machine's loopback: {words}; "
                 "it must run on this machine and in its network"
             )
-        behind = [replace(spec, upstream=self._wanted[spec.link].address, node=spec.upstream) for spec in specs]
-        return await self._relay.add_links(behind)
+        return await self._relay.add_links(_behind(spec, self._wanted[spec.link]) for spec in specs)
 
     async def apply(self, states: Mapping[LinkId, States]) -> tuple[ProbeResult, ...]:
         """Put states in force: the relay's part and Toxiproxy's toxics; both are probed when this returns.
@@ -104,8 +104,18 @@ class ToxiproxyLinks:
             await self._bring_all(link for link in self._wanted if link.target == node)
 
     async def watch(self, node: str, pid: int, host: str, ours: Iterable[str]) -> None:
-        """A node lives (again) in a network namespace of its own, whose table of sockets is to be looked at."""
-        await self._relay.watch(node, pid, host, ours)
+        """A node lives (again) in a network namespace of its own, whose table of sockets is to be looked at.
+
+        Raises:
+            CapabilityError: Toxiproxy, which runs on this machine, cannot reach it there.
+        """
+        own = await self._call(address_towards, host)
+        if own is None:
+            raise CapabilityError(
+                f"proxy=toxiproxy: Toxiproxy runs on this machine, and from here the address of node {node} ({host}) "
+                "cannot be reached; take --coordchaos-proxy=relay, or an engine of this machine that runs as root"
+            )
+        await self._relay.watch(node, pid, host, (*ours, own))
 
     async def mark(self) -> Mark:
         """Where the ledger stands now."""
@@ -222,6 +232,12 @@ def _proxy(server: ToxiproxyServer, spec: LinkSpec, number: int) -> Proxy:
     listen = server.ports[number] if server.ports else ("127.0.0.1", 0)
     link = spec.link
     return Proxy(name=server.name(link.source, link.target, link.port), upstream=_text(spec.upstream), listen=_text(listen))
+
+
+def _behind(spec: LinkSpec, proxy: Proxy) -> LinkSpec:
+    """The relay's link when its node is dialled by Toxiproxy: on this machine, where nobody needs a door."""
+    source = spec.upstream_source or "127.0.0.1"
+    return replace(spec, upstream=proxy.address, node=spec.upstream, upstream_source=source, dial_door="")
 
 
 def _text(address: tuple[str, int]) -> str:

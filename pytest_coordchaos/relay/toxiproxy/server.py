@@ -15,7 +15,7 @@ from pytest_coordchaos.relay.toxiproxy.model import safe_name
 from pytest_coordchaos.relay.toxiproxy.names import run_prefix, stale
 from pytest_coordchaos.relay.toxiproxy.source import Source, version_note
 from pytest_coordchaos.relay.wire import Address
-from pytest_coordchaos.runtimes.base import NodeState, Runtime
+from pytest_coordchaos.runtimes.base import Runtime
 
 __all__ = ["ToxiproxyServer", "start_server"]
 
@@ -136,4 +136,4 @@ def _has_metrics(client: ToxiproxyClient) -> bool:
 
 
 def _has_ended(runtime: Runtime) -> bool:
-    return runtime.state(f"helper:{_HELPER}") is NodeState.DEAD
+    return runtime.exit_status(f"helper:{_HELPER}") is not None
