@@ -79,6 +79,7 @@ def request_from(
         nodes=merged.get("nodes"),
         faults=merged.get("faults", ()),
         seconds=merged.get("seconds"),
+        runtime=merged.get("runtime", ""),
         allow_unknown=bool(merged.get("allow_unknown", False)),
         invariants=tuple(invariants.values()),
         budgets=tuple(BudgetRequest(op=op, limits=limits) for op, limits in budgets.items()),

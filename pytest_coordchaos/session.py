@@ -233,7 +233,7 @@ class Session:
             root=root,
             seed=seed % 2**32,
             clock=self._clock,
-            asked_runtime=self.settings.runtime,
+            asked_runtime=(self._window.request.runtime if self._window else "") or self.settings.runtime,
             second=second_hop(self.settings.proxy, self.settings.toxiproxy),
         )
 

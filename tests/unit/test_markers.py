@@ -44,7 +44,7 @@ def test_every_argument_arrives() -> None:
     )
 
     assert (made.nodes, made.faults, made.seconds) == (5, ("partition:halves", "pause:leader"), 2.5)
-    assert (made.seed, made.allow_unknown) == (11, True)
+    assert (made.seed, made.runtime, made.allow_unknown) == (11, "process", True)
 
 
 def test_of_coordchaos_the_closest_wins_argument_by_argument() -> None:
