@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 import socket
+import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -19,7 +20,7 @@ from pytest_coordchaos.runtimes.docker_member import Member, why_not_started
 from pytest_coordchaos.runtimes.docker_network import Network
 from pytest_coordchaos.runtimes.docker_recipe import payload, written_texts
 from pytest_coordchaos.runtimes.docker_session import Docker
-from pytest_coordchaos.runtimes.docker_sweep import NODE, remove
+from pytest_coordchaos.runtimes.docker_sweep import NODE, remove, remove_network
 from pytest_coordchaos.runtimes.docker_volumes import Volumes
 from pytest_coordchaos.runtimes.doors import dial_through
 from pytest_coordchaos.runtimes.guard import Guard
@@ -212,9 +213,9 @@ class DockerRuntime:
                 await member.settle()
             ids = [*self.ambassadors.ids, *(member.id for member in self._members.values() if member.id)]
             await asyncio.gather(*(self._docker.engine.run(partial(remove, containers=[id], networks=())) for id in ids))
-            networks = [self._network.id] if hasattr(self, "_network") else []
-            await self._docker.engine.run(partial(remove, containers=(), networks=networks))
             await self._volumes.remove()
+            if hasattr(self, "_network") and not await self._docker.engine.run(partial(remove_network, id=self._network.id)):
+                warnings.warn(f"The engine cannot remove network {self._network.name}: restart it to be rid of it", stacklevel=2)
         finally:
             for member in self._members.values():
                 member.died_with_cluster()

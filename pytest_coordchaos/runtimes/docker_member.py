@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Member", "why_not_started"]
 
 _END_S = 20.0
+_BUSY, _BUSY_S, _FREEZES = "unable to freeze", 0.05, 20
 _NO_PROGRAM = ("executable file not found", "no such file or directory")
 
 
@@ -174,13 +175,24 @@ class Member:
         if self.state is state:
             return
         try:
-            seen = await self._engine.run(work)
+            seen = await self._again_while_busy(work)
         except EngineError as error:
             raise FaultError(f"{word}({self.name!r}): {error if self.alive else f'{self.name} is dead'}") from None
         if seen != str(state):
             raise FaultError(f"{word}({self.name!r}): the container is {seen}")
         if self.alive:
             self.state = state
+
+    async def _again_while_busy(self, work: Callable[[docker.APIClient], str]) -> str:
+        """A container cannot be frozen at the moment in which a health check enters it; it can be a little later."""
+        for _ in range(_FREEZES):
+            try:
+                return await self._engine.run(work)
+            except EngineError as error:
+                if not self.alive or _BUSY not in str(error):
+                    raise
+                await asyncio.sleep(_BUSY_S)
+        return await self._engine.run(work)
 
     def _loop_call(self, life: int, death: Death) -> None:
         """From the thread that follows the container."""

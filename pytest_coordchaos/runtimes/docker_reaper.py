@@ -20,7 +20,7 @@ import urllib.parse
 
 LABEL = "coordchaos.owner"
 DONE = b"done"
-POLL_S, QUIET_S, AT_MOST_S, CALL_S = 0.1, 3.0, 60.0, 30.0
+POLL_S, QUIET_S, REFUSED_S, AT_MOST_S, CALL_S = 0.1, 3.0, 5.0, 60.0, 30.0
 KINDS = (  # what to remove, in this order: list of, name of the list in the answer, key of one, query of its removal
     ("containers", None, "Id", "?force=1&v=1"),
     ("networks", None, "Id", ""),
@@ -71,8 +71,12 @@ def left_of(address: str, owner: str) -> list[str]:
 
 
 def reap(address: str, owner: str, quiet_s: float) -> None:
-    """Remove what carries the owner's label until nothing of it was seen for a while, or it takes too long."""
-    started = quiet_since = time.monotonic()
+    """Remove what carries the owner's label until nothing of it was seen for a while, or it takes too long.
+
+    What the engine has refused to remove for some seconds, while nothing else showed up, it will not remove.
+    """
+    started = quiet_since = same_since = time.monotonic()
+    before: list[str] = []
     while time.monotonic() - started < AT_MOST_S:
         try:
             paths = left_of(address, owner)
@@ -80,6 +84,9 @@ def reap(address: str, owner: str, quiet_s: float) -> None:
                 request(address, "DELETE", path)
         except (OSError, ValueError, http.client.HTTPException):
             paths = []  # no engine, nothing to remove; should it come back, the next run sweeps
+        same_since, before = same_since if paths == before else time.monotonic(), paths
+        if paths and time.monotonic() - same_since >= REFUSED_S:
+            return
         if paths:
             quiet_since = time.monotonic()
         elif time.monotonic() - quiet_since >= quiet_s:

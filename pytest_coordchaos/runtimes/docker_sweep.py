@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -17,11 +18,12 @@ from pytest_coordchaos.runtimes.docker_engine import Engine
 if TYPE_CHECKING:
     import docker
 
-__all__ = ["Reaper", "docker_labels", "remove", "sweep"]
+__all__ = ["Reaper", "docker_labels", "remove", "remove_network", "sweep"]
 
 OWNER, RUN, NODE = docker_reaper.LABEL, "coordchaos.run", "coordchaos.node"
 _REAPER = Path(docker_reaper.__file__)
 _REAPER_S = 90.0
+_LET_GO_S = 3.0
 
 
 def docker_labels(run_id: str) -> dict[str, str]:
@@ -63,6 +65,20 @@ def remove(client: docker.APIClient, containers: Iterable[str], networks: Iterab
         _gone(partial(client.remove_network, id))
     for name in volumes:
         _gone(partial(client.remove_volume, name, force=True))
+
+
+def remove_network(client: docker.APIClient, id: str) -> bool:
+    """Remove a network whose containers are gone; False: the engine still counts some of them as connected.
+
+    It may do so for a moment. Engines before version 25 can lose count when many containers come and go at once; such a
+    network, which carries nothing, can be removed only after the engine was started again.
+    """
+    deadline = time.monotonic() + _LET_GO_S
+    while not _gone(partial(client.remove_network, id)) and client.networks(ids=[id]):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 class Reaper:
