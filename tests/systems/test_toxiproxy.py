@@ -378,9 +378,7 @@ def test_killing_pytest_leaves_no_toxiproxy(tmp_path: Path) -> None:
     require_toxiproxy()
     (tmp_path / "test_long.py").write_text(
         "import time\n"
-        "from tests.requirements import require
-from tests.systems.docker.engine import BASE, no_engine
-from tests.systems.mesh import mesh_system\n"
+        "from tests.systems.mesh import mesh_system\n"
         "def test_long(coordchaos):\n"
         "    with coordchaos.start(mesh_system(2)) as cluster:\n"
         "        print(cluster.live.relay._server.client.address[1], flush=True)\n"
