@@ -20,6 +20,7 @@ from pytest_coordchaos.relay.transports import reset
 
 if TYPE_CHECKING:
     from pytest_coordchaos.faults.model import FrameRule
+    from pytest_coordchaos.relay.delivery import Delivery
     from pytest_coordchaos.relay.frame_stage import FrameStage
     from pytest_coordchaos.relay.framing.base import Framer
     from pytest_coordchaos.relay.probe import Probe
@@ -153,13 +154,12 @@ class Connection:
                 if transport is not None:
                     transport.close()
 
-    def shut(self) -> None:
-        """A stage closes the connection: each end after what still travels to it."""
+    def shut(self, flow: Delivery) -> None:
+        """A stage of this flow closes the connection: each end after what still travels to it."""
         if not self._shut:
             self._shut = True
             self._stop_dialling()
-            self.up.send_close()
-            self.down.send_close()
+            (self.down if flow is self.up else self.up).send_close()
 
     def closed(self, flow: Flow) -> None:
         """The transport a flow read from is gone; unless we closed it, it was reset."""

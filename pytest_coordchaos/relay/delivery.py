@@ -144,7 +144,7 @@ class Delivery:
         if self.mode is LinkMode.PASS and chain.line.aborting:
             self.conn.reset_both()
         elif self.mode is LinkMode.PASS and chain.line.closing:
-            self.conn.shut()
+            self.conn.shut(self)
 
     def _due(self) -> None:
         self._timer = None
@@ -183,6 +183,7 @@ class Delivery:
 
     def _emit_close(self) -> None:
         sink = self.sink
+        self.conn.shut(self)
         self.detach()
         if sink is not None:
             sink.close()
