@@ -16,12 +16,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_coordchaos.relay.ports import PortChooser
 from tests.real_toxiproxy import require_toxiproxy
 
 __all__ = ["SERVERS", "Answer", "Api", "Upstream", "free_port", "read_all", "read_exactly", "running", "until"]
 
 SERVERS = ("relay", "toxiproxy")
 DEADLINE_S = 20.0
+_PORTS = PortChooser(str(time.time_ns()))
 
 
 @dataclass(frozen=True)
@@ -164,10 +166,10 @@ def running(kind: str, *flags: str) -> Iterator[Api]:
 
 
 def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """A port nobody listens on now, and no outgoing connection can be given."""
+    held = _PORTS.hold("127.0.0.1")
+    held.close()
+    return held.address[1]
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
