@@ -92,6 +92,15 @@ class Ground:
             raise
         return Place(system=system, runtime=runtime, reason=reason, layout=layout, home=process_home(system, root))
 
+    async def docker(self) -> Docker:
+        """The session's part of the container engine. CapabilityError: there is none, or this user may not use it."""
+        from pytest_coordchaos.runtimes.docker_session import Docker
+
+        async with self._turn:
+            if self._docker is None:
+                self._docker = await Docker.open(self._root, self._run_id, base=self._base_image)
+        return self._docker
+
     async def aclose(self) -> None:
         """End everything; returns when nothing is left. Idempotent."""
         try:
@@ -109,13 +118,10 @@ class Ground:
 
     async def _containers(self, system: System, root: Path, reason: str) -> Place:
         from pytest_coordchaos.containers import container_home, container_layout, container_runtime, with_exposed_ports
-        from pytest_coordchaos.runtimes.docker_session import Docker
 
-        async with self._turn:
-            if self._docker is None:
-                self._docker = await Docker.open(self._root, self._run_id, base=self._base_image)
-        system = await with_exposed_ports(system, self._docker, root / "builds")
-        runtime = await container_runtime(system, self._docker, self._guard, self._run_id, root)
+        docker = await self.docker()
+        system = await with_exposed_ports(system, docker, root / "builds")
+        runtime = await container_runtime(system, docker, self._guard, self._run_id, root)
         try:
             home = await container_home(system, runtime)
             layout = container_layout(system, runtime)

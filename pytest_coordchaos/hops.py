@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from pytest_coordchaos.runtimes.base import Address, Runtime
 
 if TYPE_CHECKING:
     from pytest_coordchaos.relay.toxiproxy.source import Source
+    from pytest_coordchaos.runtimes.docker_session import Docker
 
 __all__ = ["second_hop", "start_hops"]
 
@@ -37,8 +39,13 @@ def second_hop(proxy: str, toxiproxy: str) -> Source | None:
     return resolve_source(toxiproxy)
 
 
-async def start_hops(runtime: Runtime, root: Path, seed: int, links: int, second: Source | None) -> LinkControl:
+async def start_hops(
+    runtime: Runtime, root: Path, seed: int, links: int, second: Source | None, docker: Callable[[], Awaitable[Docker]]
+) -> LinkControl:
     """Start the relay, and a second hop behind it where one is asked for, with room for so many links.
+
+    Args:
+        docker: Gives the container engine, should the second hop be an image.
 
     Raises:
         StartError: One of them did not start.
@@ -46,10 +53,12 @@ async def start_hops(runtime: Runtime, root: Path, seed: int, links: int, second
     if second is None:
         return await RelayControl.connect(await _start_relay(runtime, root, seed))
     # requests and all it brings: only who asks for Toxiproxy pays for it
+    from pytest_coordchaos.relay.toxiproxy.container import start_container
     from pytest_coordchaos.relay.toxiproxy.links import ToxiproxyLinks
     from pytest_coordchaos.relay.toxiproxy.server import start_server
 
-    address, server = await asyncio.gather(_start_relay(runtime, root, seed), start_server(second, runtime, root, links))
+    starting = start_container(second, docker, root, links) if second.image else start_server(second, runtime, root, links)
+    address, server = await asyncio.gather(_start_relay(runtime, root, seed), starting)
     return ToxiproxyLinks(await RelayControl.connect(address), server)
 
 

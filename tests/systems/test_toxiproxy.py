@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pytest_coordchaos import Cluster, Session, StartError, Status, UsageError
+from pytest_coordchaos import CapabilityError, Cluster, Session, StartError, Status, UsageError
 from pytest_coordchaos.relay.toxiproxy.client import ToxiproxyClient
 from pytest_coordchaos.relay.toxiproxy.model import Proxy
 from pytest_coordchaos.relay.toxiproxy.names import run_prefix
@@ -23,7 +24,7 @@ from pytest_coordchaos.run import InvariantRequest, TestRequest
 from pytest_coordchaos.settings import Settings
 from tests.real_toxiproxy import BINARY, RealToxiproxy, real_toxiproxy, require_toxiproxy
 from tests.requirements import require
-from tests.systems.docker.engine import BASE, no_engine
+from tests.systems.docker.engine import BASE, client, left_of, no_engine
 from tests.systems.mesh import ask, mesh_system, tell
 
 pytestmark = pytest.mark.needs("toxiproxy")
@@ -228,15 +229,34 @@ def test_two_clusters_side_by_side_do_not_disturb_each_other(session: Session, m
     assert ask(mesh, "n1", "n2") == "hello"
 
 
-def test_containers_behind_toxiproxy(tmp_path: Path) -> None:
-    """Toxiproxy runs on this machine and dials the containers' own addresses."""
-    require_toxiproxy()
-    why = no_engine()
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The server as an image, as it is to be had from registries."""
+    binary, why = require_toxiproxy(), no_engine()
     require("docker", why is None, why or "")
+    context = tmp_path_factory.mktemp("image")
+    shutil.copy(os.path.realpath(binary), context / "toxiproxy")
+    (context / "Dockerfile").write_text(
+        f'FROM {BASE}\nCOPY toxiproxy /toxiproxy\nENTRYPOINT ["/toxiproxy"]\nCMD ["-host=0.0.0.0"]\n'
+    )
+    name = f"coordchaos-test-toxiproxy:{os.getpid()}"
+    sdk = client()
+    sdk.images.build(path=str(context), tag=name, rm=True)
+    yield name
+    sdk.images.remove(name, force=True)
+    sdk.close()
+
+
+@pytest.mark.parametrize("runtime", ["process", "docker"])
+@pytest.mark.parametrize("as_image", [False, True], ids=["program", "image"])
+def test_programs_and_containers_behind_toxiproxy_as_program_and_as_image(
+    tmp_path: Path, image: str, runtime: str, as_image: bool
+) -> None:
+    """Wherever nodes and Toxiproxy run, it is this machine's network in which it dials them."""
     from reference_systems.raft_kv.system import system
 
-    settings = Settings(proxy="toxiproxy", toxiproxy=str(BINARY), runtime="docker", base_image=BASE)
-    session = Session(settings=settings, root=tmp_path)
+    server = f"image:{image}" if as_image else str(BINARY)
+    session = Session(settings=Settings(proxy="toxiproxy", toxiproxy=server, runtime=runtime, base_image=BASE), root=tmp_path)
     try:
         with session.start(system(nodes=3)) as kv:
             session.begin_test(TestRequest(test="containers", seed=3, invariants=LINEARIZABLE))
@@ -245,10 +265,18 @@ def test_containers_behind_toxiproxy(tmp_path: Path) -> None:
     finally:
         session.close()
 
-    assert (run.runtime, run.proxy) == ("docker", "toxiproxy")
+    assert (run.runtime, run.proxy) == (runtime, "toxiproxy")
     assert [verdict.status for verdict in run.verdicts] == [Status.HELD], run.verdicts
     assert all(fault.verified for fault in run.faults), run.faults
     assert not run.ledger.bypasses
+    assert left_of(session.run_id) == []
+
+
+def test_an_image_that_is_not_there_is_one_sentence(tmp_path: Path, image: str) -> None:
+    with session_with(tmp_path, "image:coordchaos-test-nowhere:1") as session:
+        with pytest.raises((StartError, CapabilityError), match="coordchaos-test-nowhere"):
+            session.portal.call(session._start(mesh_system(2), tmp_path / "one"))
+        assert left_of(session.run_id) == []
 
 
 # -- when it hangs, or is gone ------------------------------------------------------------------------

@@ -136,6 +136,8 @@ class ToxiproxyLinks:
                 names = [proxy.name for proxy in self._wanted.values()]
                 await asyncio.gather(*(self._call(self._server.client.delete, name) for name in names), return_exceptions=True)
             self._wanted = {}
+            if self._server.end is not None:
+                await self._server.end()
         finally:
             self._pool.shutdown(wait=False, cancel_futures=True)
             await self._relay.close()

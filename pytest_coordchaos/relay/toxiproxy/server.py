@@ -37,6 +37,7 @@ class ToxiproxyServer:
         metrics: It counts bytes.
         notes: What a reader of a report should know.
         start_again: Ends and starts it; None: it is not ours to start.
+        end: Ends it where the runtime would not.
     """
 
     client: ToxiproxyClient
@@ -47,6 +48,7 @@ class ToxiproxyServer:
     metrics: bool = False
     notes: list[str] = field(default_factory=list)
     start_again: Callable[[], Awaitable[None]] | None = None
+    end: Callable[[], Awaitable[None]] | None = None
 
     def name(self, *parts: str) -> str:
         """A proxy's name on this server."""
