@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Install Debian packages whose programs are missing: `.ci/packages.sh PROGRAM=PACKAGE …`. Starts no service.
+# Install Debian packages whose programs are missing: `.ci/packages.sh PROGRAM=PACKAGE …`; a program may be a pattern of paths.
 set -euo pipefail
 missing=()
 for pair in "$@"; do
-  command -v "${pair%%=*}" >/dev/null || [ -x "/usr/sbin/${pair%%=*}" ] || missing+=("${pair#*=}")
+  program=${pair%%=*}
+  command -v "$program" >/dev/null || compgen -G "$program" >/dev/null || [ -x "/usr/sbin/$program" ] || missing+=("${pair#*=}")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
 sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
