@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import socket
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_coordchaos import Cluster, LinkId, Port, Session, System
+from pytest_coordchaos import Cluster, LinkId, Port, RelayError, Session, StartError, System
 from pytest_coordchaos.runtimes.base import NodeState
-from pytest_coordchaos.settings import Settings
-from tests.systems.compose_rig import BASE, PROJECTS, docker, free_port, get, need_engine, request
+from tests.systems.docker.compose_rig import PROJECTS, free_port, get, request
+from tests.systems.docker.engine import BASE, client
 
 PORTS = {
     "db": [Port("store", number=5432, protocol="json-lines")],
@@ -28,14 +31,6 @@ def notes_system(**given: Any) -> System:
     """The project as it is in the fixtures."""
     environ = {"COORDCHAOS_BASE_IMAGE": BASE, "API_PORT": str(free_port())}
     return System.from_compose(PROJECTS / "notes", ports=PORTS, **{"environ": environ, **given})
-
-
-@pytest.fixture(scope="module")
-def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    need_engine()
-    session = Session(settings=Settings(base_image=BASE), root=tmp_path_factory.mktemp("compose"))
-    yield session
-    session.close()
 
 
 @pytest.fixture(scope="module")
@@ -159,14 +154,120 @@ def test_what_a_request_costs_is_counted(notes: Cluster) -> None:
     assert len(crossed()) == 4
 
 
-def test_volumes_are_the_clusters_own_and_gone_with_it(containers: Session, notes: Cluster, tmp_path: Path) -> None:
-    ours = [line for line in docker("volume", "ls", "-q").split() if line.endswith("_data")]
+def volumes() -> set[str]:
+    """Names of the volumes that the engine has."""
+    sdk = client()
+    try:
+        return {volume.name for volume in sdk.volumes.list()}
+    finally:
+        sdk.close()
+
+
+def test_volumes_are_the_clusters_own_and_gone_with_it(containers: Session, notes: Cluster) -> None:
+    assert request(*notes.address("api", "http"), "PUT", "/kept", 1)[0] == 200
+    before = volumes()
     with containers.start(notes_system(publish=False)) as other:
         assert get(other, "api", "/kept") == (200, {"type": "value", "value": None})
-        more = [line for line in docker("volume", "ls", "-q").split() if line.endswith("_data")]
+        made = volumes() - before
 
-    assert len(more) == len(ours) + 1
-    assert [line for line in docker("volume", "ls", "-q").split() if line.endswith("_data")] == ours
+    assert [name.rpartition("_")[2] for name in made] == ["data"]
+    assert not made & volumes()
+
+
+@pytest.fixture
+def outside() -> Iterator[str]:
+    """A volume of somebody else."""
+    name, sdk = f"theirs-{uuid.uuid4().hex[:8]}", client()
+    sdk.volumes.create(name)
+    yield name
+    sdk.volumes.get(name).remove()
+    sdk.close()
+
+
+SMALL = """
+name: small
+services:
+  one:
+    image: ${BASE}
+    command: sh -c "printf 1 >> /theirs/x; cat /theirs/x; exec sleep 1000"
+    hostname: one
+    volumes: ["theirs:/theirs", "./here:/here:ro"]
+volumes: {theirs: {external: true, name: "${NAME}"}}
+"""
+
+
+def small_system(directory: Path, text: str = SMALL, **variables: str) -> System:
+    """A project of one service, written here."""
+    (directory / "compose.yaml").write_text(text)
+    return System.from_compose(directory, environ={"BASE": BASE, **variables})
+
+
+def test_bind_mounts_and_external_volumes_are_used_and_left(containers: Session, tmp_path: Path, outside: str) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "mine").write_text("untouched")
+    for lives in ("1", "11"):
+        with containers.start(small_system(tmp_path, NAME=outside)) as cluster:
+            cluster.wait_until(lambda lives=lives, cluster=cluster: cluster.log("one").split() == [lives])
+
+    assert outside in volumes()
+    assert (tmp_path / "here" / "mine").read_text() == "untouched"
+
+
+JOB = """
+services:
+  job: {image: "${BASE}", command: ["sh", "-c", "echo why not; exit 3"]}
+  one: {image: "${BASE}", command: sleep 1000, depends_on: {job: {condition: service_completed_successfully}}}
+"""
+UNHEALTHY = """
+services:
+  one:
+    image: "${BASE}"
+    command: sleep 1000
+    healthcheck: {test: "false", interval: 100ms, retries: 1}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (JOB, r"Job job, which one waits for, ended with exit status 3 [^\n]*\n.*why not"),
+        (SMALL, "The external volume 'nobody-has-this' is not there; make it with `docker volume create nobody-has-this`"),
+        (
+            "services: {one: {image: 'nobody.invalid/x', pull_policy: never}}",
+            "'nobody.invalid/x' is not there, and is never to be pulled",
+        ),
+        ("services: {one: {build: {dockerfile_inline: 'FROM $${BASE}\nRUN false', args: {BASE: '${BASE}'}}}}", "cannot be built"),
+        ("services: {one: {image: '${BASE}', command: /nowhere}}", "Node one did not start: .*nowhere"),
+        (
+            "services: {one: {image: '${BASE}', command: 'sh -c \"echo oh; exit 4\"', healthcheck: {test: 'true'}}}",
+            "exited with exit status 4",
+        ),
+    ],
+)
+def test_a_project_that_cannot_run_says_why_in_one_sentence(
+    containers: Session, tmp_path: Path, text: str, sentence: str
+) -> None:
+    system = small_system(tmp_path, text, NAME="nobody-has-this")
+    before = volumes()
+    with pytest.raises(StartError, match=sentence), containers.start(system):
+        pass
+    assert volumes() == before
+
+
+def test_what_never_gets_healthy_is_named(containers: Session, tmp_path: Path) -> None:
+    system = dataclasses.replace(small_system(tmp_path, UNHEALTHY), ready_timeout_s=3)
+    with pytest.raises(
+        StartError, match=r"Node one was not ready within 3 s, waiting for 'is healthy'.*health check says unhealthy"
+    ):
+        containers.start(system).__enter__()
+
+
+def test_a_host_port_that_somebody_has_is_refused_by_name(containers: Session, tmp_path: Path) -> None:
+    text = "services: {one: {image: '${BASE}', command: sleep 1000, ports: ['${PORT}:80']}}"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        with pytest.raises((StartError, RelayError), match=port):
+            containers.start(small_system(tmp_path, text, PORT=port)).__enter__()
 
 
 def test_a_service_that_announces_its_own_address_is_seen_and_named(containers: Session) -> None:
