@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
 from pytest_coordchaos.cost.ledger import LinkId
+from pytest_coordchaos.errors import StartError
 from pytest_coordchaos.runtimes.base import Address
 from pytest_coordchaos.runtimes.docker import DockerRuntime
 from pytest_coordchaos.runtimes.docker_session import Docker
@@ -47,7 +49,11 @@ async def container_home(system: System, runtime: DockerRuntime) -> Home:
 
 
 def container_layout(system: System, runtime: DockerRuntime) -> Layout:
-    """Every node has an address of its own, hence the ports it likes; links listen in the network of their diallers."""
+    """Every node has an address of its own, hence the ports it likes; links listen in the network of their diallers.
+
+    Raises:
+        StartError: Somebody else has a host port that a recipe publishes.
+    """
     shared = system.addresses == "shared"
     door_of = {name: name if shared else _RELAY for name in system.node_names}
     free, numbers = count(_FIRST_PORT), _numbers(system)
@@ -99,9 +105,22 @@ def _names(node: Node) -> tuple[str, ...]:
 
 
 def _published(system: System) -> dict[tuple[str, str], Address]:
-    """(node, port) -> where on this machine clients expect it."""
+    """(node, port) -> where on this machine clients expect it.
+
+    Raises:
+        StartError: Somebody else listens there, or this user may not.
+    """
     recipes = [(node.name, node.recipe) for node in system.members if node.recipe is not None]
-    return {(name, port): place for name, recipe in recipes for port, place in recipe.publish.items()}
+    places = {(name, port): place for name, recipe in recipes for port, place in recipe.publish.items()}
+    for (name, port), place in places.items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(place)
+            except OSError as error:
+                where = f"{place[0]}:{place[1]}, which service {name} publishes for its port {port}"
+                raise StartError(f"Nothing can listen on {where}: {error.strerror}; free it, or say publish=False") from None
+    return places
 
 
 def _hosts(system: System, runtime: DockerRuntime) -> dict[str, dict[str, str]]:

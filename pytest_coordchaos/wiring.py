@@ -113,7 +113,8 @@ def _node_spec(system: System, node: Node, layout: Layout, links: Mapping[LinkId
     directory = home.root / node.name
     hosts, image = dict(layout.hosts.get(node.name, {})), home.images.get(node.name, "")
     if node.recipe is not None:
-        return NodeSpec(name=node.name, argv=(), directory=directory, hosts=hosts, image=image, recipe=node.recipe)
+        argv = [*(node.recipe.config.get("Entrypoint") or ()), *(node.recipe.config.get("Cmd") or ())]
+        return NodeSpec(name=node.name, argv=argv, directory=directory, hosts=hosts, image=image, recipe=node.recipe)
     view = _node_view(system, node.name, layout, links, directory)
     env = {key: render(value, view, where=f"env[{key!r}]") for key, value in {**system.env, **node.env}.items()}
     files = {path: render(text, view, where=f"files[{path!r}]") for path, text in system.files.items()}

@@ -57,7 +57,7 @@ class NodeSpec:
             (or SO_REUSEPORT) can listen on reserved ports.
         image: The container image; only where nodes are containers.
         cpus, memory_mb: Processors and MiB of memory it may use at most; only where the runtime declares limits.
-        recipe: All else that is said of its container; then only `name`, `directory` and `hosts` count beside it.
+        recipe: All else that is said of its container; then only `name`, `hosts` and, for messages, `argv` count beside it.
     """
 
     name: str

@@ -112,4 +112,5 @@ def build(client: docker.APIClient, tag: str, how: Build, scratch: Path) -> None
             if "error" in line:
                 raise StartError(f"The image {tag} cannot be built: {line['error']}", tuple(said.splitlines()[-_TAIL_LINES:]))
     except (OSError, TypeError) as error:
-        raise StartError(f"The image {tag} cannot be built from {how.context}: {error}") from None
+        why = " ".join(str(getattr(error, "explanation", None) or error).split())
+        raise StartError(f"The image {tag} cannot be built from {how.context}: {why}") from None
