@@ -9,6 +9,7 @@ import pytest
 
 from pytest_coordchaos.relay.toxics.base import ABORT, CLOSE, EOF, MARKS, NEVER, Item
 from pytest_coordchaos.relay.toxics.chain import Chain
+from pytest_coordchaos.relay.toxics.collection import Toxic, Toxics
 from pytest_coordchaos.relay.toxics.registry import TYPES
 from pytest_coordchaos.relay.toxics.toxic import MS, ToxicStage
 
@@ -64,7 +65,7 @@ class Host:
 
 
 def stage(kind: str, now_ns: int = 0, seed: int = 1, **values: int) -> ToxicStage:
-    return TYPES[kind](values, Random(seed), now_ns)
+    return TYPES[kind](values, lambda: Random(seed), now_ns)
 
 
 def test_latency_counts_from_the_time_of_receipt_and_is_pipelined() -> None:
@@ -270,7 +271,7 @@ def test_no_byte_is_lost_or_moved_whatever_is_added_changed_and_removed_while_th
         action = rng.randrange(6)
         if action == 0:
             kind = rng.choice(sorted(LOSSLESS))
-            host.chain.insert(rng.randrange(8), TYPES[kind](LOSSLESS[kind], Random(seed), host.now_ns))
+            host.chain.insert(rng.randrange(8), TYPES[kind](LOSSLESS[kind], lambda: Random(seed), host.now_ns))
         elif action == 1 and len(host.chain.stages) > 1:
             host.chain.remove(rng.choice(host.chain.stages[:-1]), host.now_ns, for_good=rng.random() < 0.5)
         elif action == 2 and len(host.chain.stages) > 1:
@@ -307,3 +308,60 @@ def test_what_a_chain_holds_before_its_sender_is_stopped_is_bounded() -> None:
             put += 32_000
 
         assert put <= 4 * 1024 * 1024, kind
+
+
+class Direction:
+    """What a collection of toxics acts on, without sockets."""
+
+    def __init__(self) -> None:
+        self.chain = Chain()
+
+    def add_stage(self, stage: ToxicStage, index: int) -> None:
+        self.chain.insert(index, stage)
+
+    def remove_stage(self, stage: ToxicStage, *, for_good: bool = True) -> None:
+        self.chain.remove(stage, 0, for_good=for_good)
+
+    def stage_changed(self) -> None:
+        pass
+
+    @property
+    def kinds(self) -> list[str]:
+        return [stage.type for stage in self.chain.stages if isinstance(stage, ToxicStage)]
+
+
+def toxic(name: str, kind: str = "noop", toxicity: float = 1.0, **values: int) -> Toxic:
+    return Toxic(name=name, type=kind, stream="downstream", toxicity=toxicity, values=values)
+
+
+def test_a_toxic_whose_toxicity_returns_takes_its_old_place_and_remembers() -> None:
+    toxics, up, down = Toxics("seed"), Direction(), Direction()
+    down.chain.insert_front(TYPES["noop"]({}, Random, 0))
+    for one in (toxic("a", "slicer", average_size=1, size_variation=0, delay=0), toxic("b", "limit_data", bytes=9), toxic("c")):
+        toxics.add(one)
+    toxics.join(up, down)  # type: ignore[arg-type]  # all of a Delivery that is needed
+    limit = down.chain.stages[2]
+    toxics.update("b", {"bytes": 9}, 0.0)
+    assert down.kinds == ["noop", "slicer", "noop"]
+    toxics.update("b", {"bytes": 9}, 1.0)
+
+    assert down.kinds == ["noop", "slicer", "limit_data", "noop"]
+    assert down.chain.stages[2] is limit
+    assert up.kinds == []
+
+
+def test_draws_depend_on_the_seed_the_connection_and_the_toxic_alone() -> None:
+    def hit(seed: str, *names: str) -> list[bool]:
+        toxics = Toxics(seed)
+        for name in names:
+            toxics.add(toxic(name, toxicity=0.5 if name == "half" else 1.0))
+        found = []
+        for _ in range(200):
+            up, down = Direction(), Direction()
+            toxics.join(up, down)  # type: ignore[arg-type]  # the same
+            found.append(len(down.kinds) == len(names))
+        return found
+
+    assert hit("1", "half") == hit("1", "other", "half")
+    assert hit("1", "half") != hit("2", "half")
+    assert 60 < sum(hit("1", "half")) < 140

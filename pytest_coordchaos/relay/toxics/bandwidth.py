@@ -7,10 +7,9 @@ everything and loses nothing. Removed: what is held goes on at once.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from random import Random
 
 from pytest_coordchaos.relay.toxics.base import NEVER, Item
-from pytest_coordchaos.relay.toxics.toxic import MS, ToxicStage, is_mark
+from pytest_coordchaos.relay.toxics.toxic import MS, Chance, ToxicStage, is_mark
 
 __all__ = ["Bandwidth"]
 
@@ -24,8 +23,8 @@ class Bandwidth(ToxicStage):
     type = "bandwidth"
     attributes = ("rate",)
 
-    def __init__(self, values: Mapping[str, int], rng: Random, now_ns: int) -> None:
-        super().__init__(values, rng, now_ns)
+    def __init__(self, values: Mapping[str, int], chance: Chance, now_ns: int) -> None:
+        super().__init__(values, chance, now_ns)
         self._free_ns = now_ns  # when the line has sent what it was given
         self._sent = 0  # bytes of the oldest item that have gone on
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from random import Random
 
 from pytest_coordchaos.relay.toxics.base import NEVER, Item, queue_limit
-from pytest_coordchaos.relay.toxics.toxic import MS, ToxicStage, is_mark
+from pytest_coordchaos.relay.toxics.toxic import MS, Chance, ToxicStage, is_mark
 
 __all__ = ["Latency"]
+
+
+_MIDDLE = 0.5  # the draw that is no jitter
 
 
 class Latency(ToxicStage):
@@ -27,8 +29,8 @@ class Latency(ToxicStage):
     type = "latency"
     attributes = ("latency", "jitter")
 
-    def __init__(self, values: Mapping[str, int], rng: Random, now_ns: int) -> None:
-        super().__init__(values, rng, now_ns)
+    def __init__(self, values: Mapping[str, int], chance: Chance, now_ns: int) -> None:
+        super().__init__(values, chance, now_ns)
         self._draws: deque[float] = deque()  # one for each item held
         self._size()
 
@@ -40,7 +42,7 @@ class Latency(ToxicStage):
     def put(self, item: Item, now_ns: int) -> None:
         """Hold an item."""
         super().put(item, now_ns)
-        self._draws.append(self.rng.random())
+        self._draws.append(self.rng.random() if self.values["jitter"] > 0 else _MIDDLE)
 
     def take(self, now_ns: int) -> Item | None:
         """The oldest item, if it is due; it left when it was due, whenever it was asked for."""

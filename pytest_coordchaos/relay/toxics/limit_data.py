@@ -6,10 +6,9 @@ The count survives changes. 0 closes at the first data.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from random import Random
 
 from pytest_coordchaos.relay.toxics.base import CLOSE, NEVER, Item
-from pytest_coordchaos.relay.toxics.toxic import ToxicStage, is_mark
+from pytest_coordchaos.relay.toxics.toxic import Chance, ToxicStage, is_mark
 
 __all__ = ["LimitData"]
 
@@ -21,8 +20,8 @@ class LimitData(ToxicStage):
     type = "limit_data"
     attributes = ("bytes",)
 
-    def __init__(self, values: Mapping[str, int], rng: Random, now_ns: int) -> None:
-        super().__init__(values, rng, now_ns)
+    def __init__(self, values: Mapping[str, int], chance: Chance, now_ns: int) -> None:
+        super().__init__(values, chance, now_ns)
         self._passed = 0
         self._to_close = self._done = False
 

@@ -7,10 +7,9 @@ connection is never reset.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from random import Random
 
 from pytest_coordchaos.relay.toxics.base import ABORT, NEVER, Item
-from pytest_coordchaos.relay.toxics.toxic import MS, ToxicStage
+from pytest_coordchaos.relay.toxics.toxic import MS, Chance, ToxicStage
 
 __all__ = ["ResetPeer"]
 
@@ -23,8 +22,8 @@ class ResetPeer(ToxicStage):
     attributes = ("timeout",)
     needs_room = False
 
-    def __init__(self, values: Mapping[str, int], rng: Random, now_ns: int) -> None:
-        super().__init__(values, rng, now_ns)
+    def __init__(self, values: Mapping[str, int], chance: Chance, now_ns: int) -> None:
+        super().__init__(values, chance, now_ns)
         self._since_ns = 0
         self._done = False
 

@@ -6,10 +6,9 @@ Nothing is lost. Removed: the rest goes on at once, whole.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from random import Random
 
 from pytest_coordchaos.relay.toxics.base import NEVER, Item
-from pytest_coordchaos.relay.toxics.toxic import ToxicStage, is_mark
+from pytest_coordchaos.relay.toxics.toxic import Chance, ToxicStage, is_mark
 
 __all__ = ["Slicer"]
 
@@ -24,8 +23,8 @@ class Slicer(ToxicStage):
     type = "slicer"
     attributes = ("average_size", "size_variation", "delay")
 
-    def __init__(self, values: Mapping[str, int], rng: Random, now_ns: int) -> None:
-        super().__init__(values, rng, now_ns)
+    def __init__(self, values: Mapping[str, int], chance: Chance, now_ns: int) -> None:
+        super().__init__(values, chance, now_ns)
         self._ready_ns = 0
         self._start = 0  # bytes of the oldest item that have gone on
         self._cuts: list[int] = []  # where pieces of it end, as far as they are known, the nearest last

@@ -7,10 +7,9 @@ connection; removal of the toxic closes it, for its stream has a hole.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from random import Random
 
 from pytest_coordchaos.relay.toxics.base import CLOSE, NEVER, Item
-from pytest_coordchaos.relay.toxics.toxic import MS, ToxicStage, is_mark
+from pytest_coordchaos.relay.toxics.toxic import MS, Chance, ToxicStage, is_mark
 
 __all__ = ["Timeout"]
 
@@ -23,8 +22,8 @@ class Timeout(ToxicStage):
     attributes = ("timeout",)
     needs_room = False
 
-    def __init__(self, values: Mapping[str, int], rng: Random, now_ns: int) -> None:
-        super().__init__(values, rng, now_ns)
+    def __init__(self, values: Mapping[str, int], chance: Chance, now_ns: int) -> None:
+        super().__init__(values, chance, now_ns)
         self._since_ns = now_ns
         self._closed = False
 
