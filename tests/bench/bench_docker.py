@@ -23,7 +23,7 @@ from pathlib import Path
 from pytest_coordchaos import Cluster, Session
 from pytest_coordchaos.settings import Settings
 from reference_systems.raft_kv.system import system as raft_kv
-from tests.systems.docker.engine import BASE, client, left_of
+from tests.systems.docker.engine import BASE, left_of
 
 SUITE = """
 from reference_systems.raft_kv.system import system
@@ -92,17 +92,18 @@ def _timed(call: Callable[[], object]) -> float:
 
 def kills(count: int) -> None:
     """SIGKILL a pytest at random moments; what is left at once (the reaper's work), and after the next session's sweep."""
-    rng, at_once, waits = random.Random("kills"), 0, []
+    rng, victims, at_once, waits = random.Random("kills"), [], 0, []
     for _ in range(count):
         with tempfile.TemporaryDirectory() as root:
             pid = _killed(Path(root), rng.uniform(0.3, LONGEST_S))
+            victims.append(pid)
             started = time.perf_counter()
             while (left := _left(pid)) and time.perf_counter() - started < GONE_S:
                 time.sleep(0.05)
             waits.append(time.perf_counter() - started)
             at_once += len(left)
     with tempfile.TemporaryDirectory() as root:
-        after_sweep = _sweep_and_count(Path(root))
+        after_sweep = _sweep_and_count(Path(root), victims)
     print(f"{count} SIGKILLs: {at_once} left by the reapers, {after_sweep} after the next sweep")
     print(f"all gone after {statistics.median(waits):.2f} s (median; worst {max(waits):.2f} s)")
 
@@ -124,20 +125,13 @@ def _left(pid: int) -> list[str]:
     return [name for name in left_of("") if f"-{pid}-" in name]
 
 
-def _sweep_and_count(root: Path) -> int:
-    """Start and stop one cluster, whose session sweeps first; then count what carries the label of a dead owner."""
-    from pytest_coordchaos.runtimes import docker_reaper, labels
-
+def _sweep_and_count(root: Path, victims: list[int]) -> int:
+    """Start and stop one cluster, whose session sweeps first; then count what the victims still own."""
     session = Session(settings=Settings(runtime="docker", base_image=BASE), root=root)
     with session.start(raft_kv(nodes=1)):
         pass
     session.close()
-    sdk = client()
-    things = [*sdk.containers.list(all=True, ignore_removed=True), *sdk.networks.list()]
-    found = [one.labels if hasattr(one, "labels") else one.attrs["Labels"] or {} for one in things]
-    sdk.close()
-    owners = [labelled.get(docker_reaper.LABEL, "") for labelled in found]
-    return sum(labels.is_dead(owner) for owner in owners)
+    return sum(len(_left(pid)) for pid in victims)
 
 
 if __name__ == "__main__":

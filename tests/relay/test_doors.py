@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,10 @@ import pytest
 from pytest_coordchaos.cost.ledger import LinkId
 from pytest_coordchaos.errors import RelayError
 from pytest_coordchaos.faults.model import PASS
+from pytest_coordchaos.relay import bypass_namespaces
+from pytest_coordchaos.relay.bypass_namespaces import NOT_READABLE
 from pytest_coordchaos.relay.control_client import LinkSpec, RelayControl
+from pytest_coordchaos.relay.server import Relay
 from pytest_coordchaos.runtimes import ambassador
 from pytest_coordchaos.runtimes.doors import Door
 from tests.relay.rig import DROP, REFUSE, RelayProcess, link_name, rigged, spec
@@ -137,3 +141,39 @@ async def test_a_door_that_is_gone_is_a_sentence_and_proves_nothing(relay: Relay
         nobody = replace(spec(link_name(), rig.node), listen_door=str(tmp_path / "door.sock"))
         with pytest.raises(RelayError, match=r"cannot listen on 127\.0\.0\.1:0: No such file or directory"):
             await rig.control.add_links([nobody])
+
+
+async def test_a_node_whose_table_of_sockets_cannot_be_read_is_said_in_the_ledger() -> None:
+    relay = Relay(seed="1", max_messages=10)
+    relay.namespaces.watch("n1", 0, "198.18.0.2", ["198.18.0.3"])
+    part = relay.ledger((0, 0), (0, 1))
+    await relay.close()
+
+    assert part.note == NOT_READABLE
+
+
+async def test_only_what_the_relay_has_no_part_in_is_a_bypass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The relay's own dials, a node's talk with itself and listeners are none; an undeclared port of a peer is one."""
+    relay = Relay(seed="1", max_messages=10)
+    one, two, ours = "198.18.0.2", "198.18.0.3", "198.18.0.9"
+    relay.namespaces.add([replace(spec(LinkId("n1", "n2", "peer"), (two, 7000)), dial_door="/door")])
+    for node, pid, host in (("n1", 1, one), ("n2", 2, two)):
+        relay.namespaces.watch(node, pid, host, [ours])
+    innocent = [_socket(one, 7000, ours, 40000), _socket(one, 5000, one, 5001), _socket(one, 7000, "0.0.0.0", 0, state="0A")]
+    tables = {1: b"".join([*innocent, _socket(one, 40001, two, 7000)]), 2: _socket(two, 9092, one, 40002)}
+    monkeypatch.setattr(bypass_namespaces, "read_tables", tables.__getitem__)
+    await relay.namespaces.look()
+    seen = relay.namespaces.seen(0, 1 << 62)
+    await relay.close()
+
+    assert sorted(words.partition(", first")[0] for words in seen) == [
+        f"n2 ({two}:9092) and n1 ({one}:40002) were connected round the relay",
+        f"port peer of n2 ({two}:7000) was reached round the relay from n1 ({one}:40001)",
+    ]
+
+
+def _socket(local: str, port: int, remote: str, remote_port: int, *, state: str = "01") -> bytes:
+    """A line of the kernel's table."""
+    places = (local, port), (remote, remote_port)
+    ends = [f"{int.from_bytes(socket.inet_aton(host), sys.byteorder):08X}:{number:04X}" for host, number in places]
+    return f"   0: {ends[0]} {ends[1]} {state} 00000000:00000000 00:00000000 00000000     0        0 12345 1\n".encode()

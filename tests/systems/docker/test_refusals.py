@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_coordchaos import CapabilityError, Port, Session, StartError, System, UsageError
+from pytest_coordchaos.runtimes import docker_ambassadors
 from pytest_coordchaos.settings import Settings
 from reference_systems.raft_kv.system import system as raft_kv
 from tests.systems.docker.engine import BASE, client, left_of
@@ -136,3 +137,19 @@ def test_an_image_whose_program_is_not_there(tmp_path: Path) -> None:
     said = _refused(System(nodes=1, image=BASE, command=["no-such-db"], ports=[Port("p")]), tmp_path, StartError)
 
     assert said == "Node n1 did not start: cannot run 'no-such-db': No such file or directory (command: no-such-db)"
+
+
+def test_an_engine_on_another_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with an engine in a virtual machine: the door is there and leads nowhere, and the ambassador saw another boot."""
+
+    def refused(path: Path) -> None:
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    (tmp_path / "boot_id").write_text("00000000-0000-0000-0000-000000000000\n")
+    monkeypatch.setattr(docker_ambassadors, "connect_door", refused)
+    monkeypatch.setattr(docker_ambassadors, "_BOOT_ID", tmp_path / "boot_id")
+    monkeypatch.setattr(docker_ambassadors, "_READY_S", 2.0)
+    said = _refused(raft_kv(), tmp_path, CapabilityError)
+
+    assert "does not run on this machine's kernel" in said
+    assert "Supported: an engine on this Linux machine, rootful or rootless; or runtime 'process'" in said
