@@ -18,6 +18,7 @@ DEVIATIONS = {
     "dial": "an upstream that does not answer holds up nobody else; Toxiproxy dials in its accept loop",
     "live-metrics": "counters grow while connections are open; Toxiproxy's when they end",
     "rearm": "reset_peer removed before its time lets the connection live; Toxiproxy waits, and resets it",
+    "odd-values": "attributes that make no sense do no harm; a negative rate or an average_size of 0 ends Toxiproxy's process",
     "waiting-chunk": "what waits in latency obeys a change; Toxiproxy lets the oldest chunk go at once",
 }
 """Name -> what differs."""

@@ -224,6 +224,19 @@ def test_a_toxic_comes_changes_and_goes_although_the_receiver_stalls(
         assert len(read_all(node)) == sent
 
 
+@pytest.mark.parametrize(("kind", "values"), [("bandwidth", {"rate": -1}), ("slicer", {"average_size": 0})])
+@deviation("odd-values")
+def test_values_that_make_no_sense_do_no_harm(own_server: Api, upstream: Upstream, kind: str, values: dict[str, int]) -> None:
+    own_server.proxy("p", upstream.address)
+    own_server.toxic("p", kind, stream="upstream", name="t", **values)
+    client, node = own_server.pair("p", upstream)
+    client.sendall(b"data")
+    time.sleep(0.3)
+    assert own_server.call("DELETE", "/proxies/p/toxics/t").status == 204
+
+    assert read_exactly(node, 4) == b"data"
+
+
 def test_each_deviation_has_its_test() -> None:
     with open(__file__) as file:
         text = file.read()
