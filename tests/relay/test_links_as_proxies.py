@@ -9,7 +9,7 @@ import pytest
 
 from pytest_coordchaos.faults.model import DirectionState, LinkMode
 from tests.relay.conformance.rig import Answer, Api
-from tests.relay.rig import DROP, REFUSE, RelayProcess, Rig, end_of, read_exactly, rigged
+from tests.relay.rig import DROP, REFUSE, RelayProcess, Rig, end_of, frame, read_exactly, rigged, until
 
 
 async def _call(rig: Rig, relay: RelayProcess, method: str, path: str, body: object = None) -> Answer:
@@ -139,6 +139,39 @@ async def test_messages_of_a_link_are_counted_live(relay: RelayProcess) -> None:
 
         assert f'coordchaos_messages_total{{direction="upstream",protocol="json-lines",proxy="{_name(rig)}"}} 2' in text
         assert f'coordchaos_open_connections{{proxy="{_name(rig)}"}} 1' in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "delivered", "at_least_ms"),
+    [
+        ("latency", {"latency": 100}, 10, 100),
+        ("slicer", {"average_size": 7, "size_variation": 3, "delay": 1000}, 10, 1),
+        ("timeout", {"timeout": 0}, 0, 0),
+        ("bandwidth", {"rate": 0}, 0, 0),
+    ],
+)
+async def test_the_ledger_says_what_toxics_did_to_messages(
+    relay: RelayProcess, kind: str, values: dict[str, int], delivered: int, at_least_ms: int
+) -> None:
+    """All are offered; what a toxic drops or holds is not delivered, what it delays is delivered when it went on."""
+    async with rigged(relay, "frames") as rig:
+        client, node = await rig.pair()
+        await _call(rig, relay, "POST", "/proxies/LINK/toxics", {"type": kind, "stream": "upstream", "attributes": values})
+        mark = await rig.control.mark()
+        client[1].write(b"".join(frame(1, number, b"x" * 20) for number in range(1, 11)))
+        await read_exactly(node[0], delivered * 36)
+
+        async def offered() -> bool:
+            return (await rig.control.live())[rig.link].upstream_messages == 10
+
+        await until(offered, "all messages were offered")
+        ledger = await rig.control.ledger(mark)
+        messages = [m for m in ledger.messages if m.receiver == rig.link.target]
+
+    took_ms = [(m.delivered_ns - m.offered_ns) / 1e6 for m in messages if m.delivered_ns is not None]
+    assert len(messages) == 10
+    assert len(took_ms) == delivered
+    assert all(took >= at_least_ms for took in took_ms)
 
 
 async def _took_s(
