@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_coordchaos.errors import UsageError
 from pytest_coordchaos.run import BudgetRequest, InvariantRequest, TestRequest
-from pytest_coordchaos.settings import RUNTIMES, SEED_MAX, Settings
+from pytest_coordchaos.settings import PROXIES, RUNTIMES, SEED_MAX, Settings
 
 if TYPE_CHECKING:
     from pytest_coordchaos.checkers.registry import Invariant
@@ -80,6 +80,7 @@ def request_from(
         faults=merged.get("faults", ()),
         seconds=merged.get("seconds"),
         runtime=merged.get("runtime", ""),
+        proxy=merged.get("proxy", ""),
         allow_unknown=bool(merged.get("allow_unknown", False)),
         invariants=tuple(invariants.values()),
         budgets=tuple(BudgetRequest(op=op, limits=limits) for op, limits in budgets.items()),
@@ -191,6 +192,7 @@ _CHECKS: dict[str, tuple[str, Check]] = {
     "seconds": ("a number above 0, at most 86400", lambda value: _number(value) and 0 < value <= 86_400),
     "seed": (f"a whole number from 0 to {SEED_MAX}", lambda value: _whole(value, 0) and value <= SEED_MAX),
     "runtime": (", ".join(RUNTIMES), lambda value: value in RUNTIMES),
+    "proxy": (", ".join(PROXIES), lambda value: value in PROXIES),
     "allow_unknown": ("True or False", lambda value: isinstance(value, bool)),
 }
 """Argument of `coordchaos` (but faults) -> what is allowed, in words, and the test of it."""

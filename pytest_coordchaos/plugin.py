@@ -20,7 +20,7 @@ _SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
 _CONDUCTOR: pytest.StashKey[Conductor] = pytest.StashKey()
 _OFF = "coordchaos is off; switch it on with --coordchaos, or with `coordchaos = true` in the ini file"
 _HELP = (
-    "coordchaos(*, nodes=None, faults=(), seconds=None, seed=None, runtime=None, allow_unknown=False): "
+    "coordchaos(*, nodes=None, faults=(), seconds=None, seed=None, runtime=None, proxy=None, allow_unknown=False): "
     "the test drives a cluster; fault words such as 'partition:halves' or 'pause:leader' are carried out during run(...). "
     "The closest marker wins, argument by argument.",
     "invariants(*names, model=None, **options): what the recorded history must satisfy, such as 'linearizable'. "

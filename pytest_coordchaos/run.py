@@ -42,6 +42,7 @@ class TestRequest:
         seed: The test's own seed (a hash of the run's seed and the node id).
         nodes, faults, seconds: From the `coordchaos` marker; None or () where not given.
         runtime: Where clusters run that are started inside of the test; "": as the options say.
+        proxy: Who applies cuts and delays to those clusters; "": as the options say.
         invariants, budgets: From the other markers, in order.
         allow_unknown: Unknown verdicts do not fail the test.
         reproduce: One shell command that runs this test again and draws the same plan.
@@ -55,6 +56,7 @@ class TestRequest:
     faults: tuple[str, ...] = ()
     seconds: float | None = None
     runtime: str = ""
+    proxy: str = ""
     invariants: tuple[InvariantRequest, ...] = ()
     budgets: tuple[BudgetRequest, ...] = ()
     allow_unknown: bool = False

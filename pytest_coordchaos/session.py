@@ -226,15 +226,15 @@ class Session:
     async def _start(self, system: System, root: Path) -> Any:
         if self._ground is None:
             self._ground = await Ground.start(self._root, self.run_id, base_image=self.settings.base_image)
-        seed = self._window.request.seed if self._window else (self.settings.seed or 0)
+        request = self._window.request if self._window else TestRequest(test="", seed=self.settings.seed or 0)
         return await start_cluster(
             system,
             ground=self._ground,
             root=root,
-            seed=seed % 2**32,
+            seed=request.seed % 2**32,
             clock=self._clock,
-            asked_runtime=(self._window.request.runtime if self._window else "") or self.settings.runtime,
-            second=second_hop(self.settings.proxy, self.settings.toxiproxy),
+            asked_runtime=request.runtime or self.settings.runtime,
+            second=second_hop(request.proxy or self.settings.proxy, self.settings.toxiproxy),
         )
 
     async def _close_window(self, window: _Window) -> tuple[Run, ...]:

@@ -120,7 +120,7 @@ toxiproxy-server on PATH.
                         Keep the directories and logs of stopped clusters."""
 
 MARKERS = """\
-@pytest.mark.coordchaos(*, nodes=None, faults=(), seconds=None, seed=None, runtime=None, allow_unknown=False): \
+@pytest.mark.coordchaos(*, nodes=None, faults=(), seconds=None, seed=None, runtime=None, proxy=None, allow_unknown=False): \
 the test drives a cluster; fault words such as 'partition:halves' or 'pause:leader' are carried out during run(...). \
 The closest marker wins, argument by argument.
 

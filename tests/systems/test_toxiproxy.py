@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from pytest_coordchaos import CapabilityError, Cluster, Session, StartError, Status, UsageError
+from pytest_coordchaos.faults.model import Cut
 from pytest_coordchaos.relay.toxiproxy.client import ToxiproxyClient
 from pytest_coordchaos.relay.toxiproxy.model import Proxy
 from pytest_coordchaos.relay.toxiproxy.names import run_prefix
@@ -439,3 +440,23 @@ def _wait(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_what_toxiproxy_cannot_express_is_the_relays_and_the_run_says_so(mesh: Cluster) -> None:
+    with mesh.apply(Cut("n1", "n2", hold=True)) as held:
+        assert held.verified
+        assert toxics(mesh, "n1.n2.peer") == []
+        assert ask(mesh, "n1", "n2") in SILENT
+
+    assert ask(mesh, "n1", "n2") == "hello"
+    assert any("because Toxiproxy cannot express it: holds" in note for note in mesh.live.relay.notes(0))
+
+
+@pytest.mark.parametrize("asked", ["relay", "toxiproxy"])
+def test_a_marker_chooses_the_proxy_of_clusters_started_in_its_test(session: Session, asked: str) -> None:
+    session.begin_test(TestRequest(test="marker", seed=1, proxy=asked))
+    with session.start(mesh_system(2)) as cluster:
+        found = cluster.live.relay.proxy
+    session.end_test()
+
+    assert found == asked

@@ -39,12 +39,18 @@ def test_no_markers_ask_for_nothing() -> None:
 def test_every_argument_arrives() -> None:
     made = request(
         coordchaos(
-            nodes=5, faults=["partition:halves", "pause:leader"], seconds=2.5, seed=11, runtime="process", allow_unknown=True
+            nodes=5,
+            faults=["partition:halves", "pause:leader"],
+            seconds=2.5,
+            seed=11,
+            runtime="process",
+            proxy="toxiproxy",
+            allow_unknown=True,
         )
     )
 
     assert (made.nodes, made.faults, made.seconds) == (5, ("partition:halves", "pause:leader"), 2.5)
-    assert (made.seed, made.runtime, made.allow_unknown) == (11, "process", True)
+    assert (made.seed, made.runtime, made.proxy, made.allow_unknown) == (11, "process", "toxiproxy", True)
 
 
 def test_of_coordchaos_the_closest_wins_argument_by_argument() -> None:
@@ -102,7 +108,7 @@ WRONG = {
     "coordchaos: positional": (coordchaos(5), "marker coordchaos(5, …): positional arguments are not allowed; give them by name"),
     "coordchaos: unknown": (
         coordchaos(node=5),
-        "marker coordchaos(node=) is not allowed; allowed: nodes, seconds, seed, runtime, allow_unknown, faults "
+        "marker coordchaos(node=) is not allowed; allowed: nodes, seconds, seed, runtime, proxy, allow_unknown, faults "
         "(did you mean nodes?)",
     ),
     "nodes: zero": (coordchaos(nodes=0), "marker coordchaos(nodes=0) is not allowed; allowed: a whole number from 1"),
@@ -119,6 +125,7 @@ WRONG = {
         coordchaos(seed=-1),
         "marker coordchaos(seed=-1) is not allowed; allowed: a whole number from 0 to 9223372036854775807",
     ),
+    "proxy": (coordchaos(proxy="nginx"), "marker coordchaos(proxy='nginx') is not allowed; allowed: relay, toxiproxy"),
     "runtime": (coordchaos(runtime="cloud"), "marker coordchaos(runtime='cloud') is not allowed; allowed: process, docker, auto"),
     "allow_unknown": (
         coordchaos(allow_unknown="yes"),
