@@ -146,6 +146,21 @@ def test_frames_that_serve_the_connection_are_no_messages_and_their_bytes_go_wit
     assert down == []
 
 
+def test_no_byte_of_whole_streams_is_forgotten() -> None:
+    """What is in no message yet goes with the next one: trailers, a side that closes, a stream that was given up."""
+    client = H2Client()
+    up_bytes = client.hello + call(client, 1) + client.headers(3, b"/w/Watch") + h2(DATA, 0, 3, grpc(b"a") + b"\0\0")
+    up_bytes += h2(RST_STREAM, 0, 3, bytes(4)) + call(client, 5)
+    down_bytes = HELLO + h2_response(1, grpc(b"x")) + h2_response(5, grpc(b"y"), b"")
+    framers = pair()
+    up, down = listen(framers, [(">", up_bytes), ("<", down_bytes)])
+    waiting = [framer.beside() for framer in framers]  # type: ignore[attr-defined]  # of this protocol's framers
+
+    assert sum(size for _, size, _ in up) + waiting[0] == len(up_bytes)
+    assert sum(size for _, size, _ in down) + waiting[1] == len(down_bytes)
+    assert waiting[1] > 0, "the last trailers"
+
+
 def test_a_stream_that_is_reset_leaves_no_half_message_and_its_headers_still_count_for_the_next() -> None:
     """A cancelled call: what was under way is ignored, and the table of header fields stays right."""
     client = H2Client()

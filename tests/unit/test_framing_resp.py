@@ -79,6 +79,15 @@ def test_a_replica_is_sent_a_snapshot_and_then_commands(snapshot: bytes) -> None
     assert sum(size for _, size, _ in seen) == len(feed)
 
 
+def test_a_snapshot_s_end_is_found_however_it_is_cut() -> None:
+    feed = b"$EOF:" + MARK + b"\r\n" + MARK[:39] * 2 + MARK + command(b"PING")
+
+    assert names(listen(pair(), [(">", command(b"SYNC")), *(("<", feed[at : at + 1]) for at in range(len(feed)))])[1]) == [
+        "snapshot",
+        "PING",
+    ]
+
+
 def test_a_replica_that_was_away_for_a_moment_is_sent_commands_at_once() -> None:
     assert names(replies(b"+CONTINUE abc\r\n" + command(b"SET", b"k", b"v"), command(b"PSYNC", b"abc", b"9"))) == ["reply", "SET"]
 
