@@ -111,7 +111,8 @@ class Delivery:
     def add_stage(self, stage: Stage, index: int) -> None:
         """What comes from now on goes through this stage too, before the one that is at `index` now."""
         self.chain.insert(index, stage)
-        self._pump()
+        self._direct = False
+        self.stage_changed()
 
     def remove_stage(self, stage: Stage, *, for_good: bool = True) -> None:
         """Take a stage out; what it held goes on. Not `for_good`: it may come back."""
@@ -120,7 +121,8 @@ class Delivery:
 
     def stage_changed(self) -> None:
         """A stage was told something new: it may give things out sooner, or later."""
-        self._pump()
+        if self._timer is not None or self._held or self.chain.due_ns(True) < NEVER:  # most connections have nothing under way
+            self._pump()
 
     # -- inside ------------------------------------------------------------------------------------
 
