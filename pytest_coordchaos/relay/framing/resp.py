@@ -53,15 +53,8 @@ class CommandFramer(ValuesFramer):
         self._session = session
         self._names: dict[bytes, str] = {}
 
-    def _scan(self, data: bytes, out: list[Frame]) -> None:
-        if not self._levels and not self._line:
-            data = data[self._whole(data, out) :]
-        if data:
-            super()._scan(data, out)
-
-    def _whole(self, data: bytes, out: list[Frame]) -> int:
-        """Count the whole commands `data` begins with, which is most often all of it; returns where they end."""
-        pos, end = 0, len(data)
+    def _whole(self, data: bytes, pos: int, out: list[Frame]) -> int:
+        end = len(data)
         while head := _command_head(data, pos):
             bulk = head.end()
             stop = bulk + int(head[2]) + 2

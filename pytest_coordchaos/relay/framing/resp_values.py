@@ -63,8 +63,13 @@ class ValuesFramer(ABC):
     def _end(self) -> str:
         """A message ended; returns its class."""
 
+    def _whole(self, data: bytes, pos: int, out: list[Frame]) -> int:
+        """Count whole messages at `pos` at once, where that is quicker; returns where they end."""
+        return pos
+
     def _scan(self, data: bytes, out: list[Frame]) -> None:
-        pos, end, start, levels = 0, len(data), 0, self._levels
+        end, levels = len(data), self._levels
+        pos = start = 0 if levels or self._line else self._whole(data, 0, out)
         while pos < end:
             if self._left:
                 pos, ended = self._fill(data, pos)
@@ -82,7 +87,8 @@ class ValuesFramer(ABC):
                 ended = self._inside(line) if levels else self._begin(line)
             if ended and (not levels or self._climb()):
                 out.append((self._end(), self._size + pos - start, ()))
-                start, self._size, self._name, self._name_room = pos, 0, b"", 0
+                self._size, self._name, self._name_room = 0, b"", 0
+                pos = start = self._whole(data, pos, out)
         self._size += end - start
 
     def _keep(self, part: bytes) -> None:
