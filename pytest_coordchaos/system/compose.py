@@ -19,59 +19,38 @@ from pytest_coordchaos.system.port import Port
 from pytest_coordchaos.system.readiness import Ready, ready_healthy
 from pytest_coordchaos.system.recipe import Recipe
 
-__all__ = ["system_from_compose"]
+__all__ = ["Choices", "system_from_compose"]
 
 _READY_S = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Choices:
-    """What the caller adds to the file."""
+class Choices:
+    """What the caller adds to the file; see `System.from_compose`."""
 
     ports: Mapping[str, Sequence[Port]]
     ready: Mapping[str, Ready]
+    profiles: Iterable[str]
     publish: bool
-    own_volumes: bool
+    volumes: str
+    environ: Mapping[str, str] | None
 
 
-def system_from_compose(
-    path: str | Path,
-    *,
-    ports: Mapping[str, Sequence[Port]] | None = None,
-    ready: Mapping[str, Ready] | None = None,
-    profiles: Iterable[str] = (),
-    publish: bool = True,
-    volumes: str = "own",
-    environ: Mapping[str, str] | None = None,
-    **given: Any,
-) -> System:
-    """The System that a compose file describes.
-
-    Args:
-        path: The file, or a directory that holds one; relative to the working directory.
-        ports: Service -> its ports with their protocols, each with the number it listens on. A port that is neither here nor
-            under `ports` or `expose`, nor exposed by the image, cannot be reached from other services.
-        ready: Service -> when it counts as ready; default: its health check says so, and its ports given here accept.
-        profiles: Profiles to start, beside those of COMPOSE_PROFILES.
-        publish: Clients' links listen on the host ports that the file publishes, on loopback.
-        volumes: "own": the file's volumes are made anew for each cluster, and removed with it. "project": those of
-            `docker compose up` are used, and never removed. External volumes are used as they are either way.
-        environ: What variables are filled in from, over `.env`; None: the environment of this process.
-        given: All else as for a System.
+def system_from_compose(path: str | Path, choices: Choices, given: Mapping[str, Any]) -> System:
+    """The System that a compose file describes, with what is given for a System beside its nodes.
 
     Raises:
         UsageError: What is wrong, in which file, of which service and key.
     """
-    project = read_project(path, os.environ if environ is None else environ)
-    if volumes not in ("own", "project"):
-        raise UsageError(f"from_compose: volumes={volumes!r} is not allowed; own, project")
-    for what, named in (("ports", ports or {}), ("ready", ready or {})):
+    project = read_project(path, os.environ if choices.environ is None else choices.environ)
+    if choices.volumes not in ("own", "project"):
+        raise UsageError(f"from_compose: volumes={choices.volumes!r} is not allowed; own, project")
+    for what, named in (("ports", choices.ports), ("ready", choices.ready)):
         for service in named:
             if service not in project.services:
                 known = ", ".join(project.services)
                 raise UsageError(f"from_compose: {what}= names service {service!r}, but {project.path} has: {known}")
-    choices = _Choices(ports=ports or {}, ready=ready or {}, publish=publish, own_volumes=volumes == "own")
-    relations = relations_of(project, profiles)
+    relations = relations_of(project, choices.profiles)
     nodes = {name: _node(project, relations, name, choices) for name in relations.nodes}
     lasting = [node for name, node in nodes.items() if name not in relations.jobs]
     if not lasting:
@@ -81,7 +60,7 @@ def system_from_compose(
     return System(**{**defaults, **given, "nodes": lasting, "jobs": jobs, "addresses": "shared"})
 
 
-def _node(project: Project, relations: Relations, node: str, choices: _Choices) -> Node:
+def _node(project: Project, relations: Relations, node: str, choices: Choices) -> Node:
     """One instance of a service."""
     name, _ = relations.nodes[node]
     service, where = project.services[name], project.where(name)
@@ -95,7 +74,7 @@ def _node(project: Project, relations: Relations, node: str, choices: _Choices) 
         raise UsageError(f"{where}: {relations.count(name)} instances cannot share a host port; leave it out, or publish=False")
     publish = {port.name: hosts[port.number] for port in ports if port.number is not None and port.number in hosts}
     awaited = tuple(port.name for port in declared)
-    recipe = _recipe(project, relations, node, publish, own_volumes=choices.own_volumes)
+    recipe = _recipe(project, relations, node, publish, own_volumes=choices.volumes == "own")
     return Node(
         node,
         image=recipe.image,

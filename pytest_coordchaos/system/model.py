@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -116,20 +116,41 @@ class System:
     jobs: Sequence[Node] = ()
 
     @classmethod
-    def from_compose(cls, path: str | Path, **given: Any) -> System:
+    def from_compose(
+        cls,
+        path: str | Path,
+        *,
+        ports: Mapping[str, Sequence[Port]] | None = None,
+        ready: Mapping[str, Ready] | None = None,
+        profiles: Iterable[str] = (),
+        publish: bool = True,
+        volumes: str = "own",
+        environ: Mapping[str, str] | None = None,
+        **given: Any,
+    ) -> System:
         """The System that an unmodified compose file describes; its nodes run as containers.
 
         Args:
-            path: The file, or a directory that holds one.
-            given: As for `compose.system_from_compose`: ports, ready, profiles, publish, volumes, environ; all else as
-                for a System (roles, client, workloads, ready_timeout_s, name).
+            path: The file, or a directory that holds one; relative to the working directory.
+            ports: Service -> its ports with protocols, each with the number it listens on. A port that is neither here nor
+                under `ports` or `expose`, nor exposed by the image, cannot be reached from other services.
+            ready: Service -> when it counts as ready; default: its health check says so, and its ports given here accept.
+            profiles: Profiles to start, beside those of COMPOSE_PROFILES.
+            publish: Clients' links listen on the host ports that the file publishes, on loopback.
+            volumes: "own": the file's volumes are made anew for each cluster, and removed with it. "project": those of
+                `docker compose up` are used, and never removed. External volumes are used as they are either way.
+            environ: What variables are filled in from, over `.env`; None: the environment of this process.
+            given: All else as for a System: roles, client, workloads, ready_timeout_s (default 120), name.
 
         Raises:
             UsageError: A key that is refused, or a value that is wrong: names file, service and key.
         """
-        from pytest_coordchaos.system.compose import system_from_compose
+        from pytest_coordchaos.system.compose import Choices, system_from_compose
 
-        return system_from_compose(path, **given)
+        choices = Choices(
+            ports=ports or {}, ready=ready or {}, profiles=profiles, publish=publish, volumes=volumes, environ=environ
+        )
+        return system_from_compose(path, choices, given)
 
     def __post_init__(self) -> None:
         if not _SYSTEM_NAME.fullmatch(self.name):
