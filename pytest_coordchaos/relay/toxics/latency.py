@@ -15,6 +15,7 @@ from pytest_coordchaos.relay.toxics.toxic import MS, Chance, ToxicStage, is_mark
 __all__ = ["Latency"]
 
 
+_LEAST = 32 * 1024 * 1024  # as much as Toxiproxy holds: a short delay must not be a limit of bandwidth
 _MIDDLE = 0.5  # the draw that is no jitter
 
 
@@ -72,4 +73,5 @@ class Latency(ToxicStage):
         return max(0, latency) * MS
 
     def _size(self) -> None:
-        self.limit = queue_limit((max(0, self.values["latency"]) + max(0, self.values["jitter"])) * MS)
+        longest_ms = max(0, self.values["latency"]) + max(0, self.values["jitter"])
+        self.limit = max(_LEAST, queue_limit(longest_ms * MS))
