@@ -285,7 +285,7 @@ class LiveCluster:
             if any(fault == Pause(node) for fault in self._faults):
                 await self.runtime.pause(node)
                 return
-            again = [(ready_port(port.name), self.probe(node)) for port in self.system.ports_of(node) if port.listens]
+            again = [(ready_port(port.name), self.probe(node)) for port in self.system.ports_of(node) if port.accepts]
             await wait_each_ready(again, self.runtime, self.clock, _PORTS_AGAIN_S)
         finally:
             await self.relay.node_is_back(node)

@@ -96,6 +96,7 @@ def link_specs(system: System, layout: Layout) -> list[LinkSpec]:
             upstream_source=layout.relay_source,
             protocol=system.port(link.target, link.port).protocol,
             classes=system.port(link.target, link.port).classes,
+            transport=system.port(link.target, link.port).transport,
             listen_door="" if link.source == CLIENTS else doors.get(link.target, ""),
             dial_door=doors.get(link.target, ""),
             sources=layout.sources.get(link, ()),

@@ -13,7 +13,7 @@ from pytest_coordchaos.system.port import Port
 
 __all__ = ["check_fault", "check_ports"]
 
-_ABLE = "protocol='frames' or 'json-lines'"
+_ABLE = "protocol='frames' or 'json-lines', or transport='udp'"
 
 
 def check_fault(fault: Fault, nodes: Sequence[str], ports: Mapping[LinkId, Port], *, also: Iterable[str] = ()) -> None:
@@ -71,7 +71,7 @@ def _check_frames(fault: FrameFault | FramesAll, ports: Sequence[Port]) -> None:
             f"{describe(fault)}: without one of its frames the rest of such a connection is nothing TCP allows; "
             f"allowed: ports with {_ABLE}; between them are: {_listed(ports)} (drop_replies fits every protocol)"
         )
-    known = {name for port in able for name in port.classes.values()}
+    known = {name for port in able for name in port.classes.values()} | {"datagram" for port in able if port.transport == "udp"}
     if not isinstance(fault, FrameFault) or any(port.protocol == "json-lines" for port in able):
         return
     for name in sorted(fault.classes - known):
@@ -79,4 +79,7 @@ def _check_frames(fault: FrameFault | FramesAll, ports: Sequence[Port]) -> None:
 
 
 def _listed(ports: Iterable[Port]) -> str:
-    return ", ".join(dict.fromkeys(f"{port.name} ({port.protocol})" for port in ports)) or "none"
+    return (
+        ", ".join(dict.fromkeys(f"{port.name} ({port.protocol}{' over UDP' * (port.transport == 'udp')})" for port in ports))
+        or "none"
+    )

@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
 async def _serve(options: argparse.Namespace) -> None:
     loop, stopped = asyncio.get_running_loop(), stop_signal()
     relay = Relay(seed=f"{options.seed}:{os.getpid()}", max_messages=options.max_messages, toxic_seed=options.seed)
-    proxies = Proxies(relay.links.values, seed=options.seed, loopback_only=True)
+    proxies = Proxies(relay.proxied, seed=options.seed, loopback_only=True)
     handler = _both(Control(relay), ToxiproxyApi(proxies, metrics=ALL_METRICS))
     server = await loop.create_server(lambda: HttpProtocol(handler), options.control_host, options.control_port)
     _announce(options.announce, server.sockets[0].getsockname()[:2])

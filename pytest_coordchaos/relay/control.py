@@ -102,7 +102,7 @@ class Control:
     def _ledger_header(self, part: LedgerPart, now: Mark) -> dict[str, object]:
         return {
             "mark": _mark_json(now),
-            "links": [[link_to_json(link.spec.link), link.spec.protocol] for link in self._relay.links.values()],
+            "links": [[link_to_json(link.spec.link), link.spec.counted] for link in self._relay.links.values()],
             "classes": self._relay.store.class_names,
             "batches": [[row, list(ids)] for row, ids in part.window.batches.items()],
             "missing": part.window.missing,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from pytest_coordchaos.faults.model import FrameKind, FrameRule
 from pytest_coordchaos.faults.rates import rate_of
+from pytest_coordchaos.relay.frame_formats import DATAGRAM_CLASS
 
 __all__ = ["Script", "script_of"]
 
@@ -96,12 +97,14 @@ def _only(kind: FrameKind, draw: float) -> tuple[float, ...]:
 
 
 def _any_class(protocol: str, classes: Mapping[int, str]) -> str:
-    return next(iter(classes.values()), "class-0") if protocol == "frames" else "probe"
+    if protocol == "frames":
+        return next(iter(classes.values()), "class-0")
+    return "probe" if protocol == "json-lines" else DATAGRAM_CLASS
 
 
 def _number_of(protocol: str, classes: Mapping[int, str], name: str) -> int | None:
     if protocol != "frames":
-        return 0
+        return 0 if protocol == "json-lines" or name == DATAGRAM_CLASS else None
     plain = name.removeprefix("class-")
     unnamed = int(plain) if name != plain and plain.isdecimal() else None
     return next((number for number, text in classes.items() if text == name), unnamed)

@@ -20,9 +20,10 @@ from pytest_coordchaos.relay.wire import ProbeResult
 
 if TYPE_CHECKING:
     from pytest_coordchaos.relay.connection import Connection
+    from pytest_coordchaos.relay.datagrams import DatagramLink
     from pytest_coordchaos.relay.link import Link
 
-__all__ = ["Asked", "FarEnd", "Probe", "probe_link"]
+__all__ = ["Asked", "FarEnd", "Probe", "probe_link", "results_of"]
 
 _SPARED = (1.0,) * 5
 _AT_ONCE = 16
@@ -149,7 +150,12 @@ async def probe_link(link: Link, far_end: FarEnd, asked: Asked) -> list[ProbeRes
         seen = [(False, f"no probe could be made: {error}")] * 2
     else:
         seen = await _try(link, far_end, near)
-    took_ms = (monotonic_ns() - started) / 1e6
+    return results_of(link, asked, seen, started)
+
+
+def results_of(link: Link | DatagramLink, asked: Asked, seen: list[Seen], started_ns: int) -> list[ProbeResult]:
+    """What was seen of both directions, as records."""
+    took_ms = (monotonic_ns() - started_ns) / 1e6
     if link.version != asked.version:
         seen = [(False, f"{text} (the state was changed again meanwhile)") for _, text in seen]
     states = {"upstream": asked.up, "downstream": asked.down}

@@ -13,15 +13,19 @@ from pytest_coordchaos.cost.ledger import LinkId
 from pytest_coordchaos.faults.model import DirectionState
 from pytest_coordchaos.relay.bypass import NOT_AVAILABLE, POLL_S, BypassWatch
 from pytest_coordchaos.relay.bypass_namespaces import NOT_READABLE, NamespaceWatch
+from pytest_coordchaos.relay.datagram_probe import probe_datagrams
+from pytest_coordchaos.relay.datagrams import DatagramLink
 from pytest_coordchaos.relay.link import Link
 from pytest_coordchaos.relay.listening import Listening
 from pytest_coordchaos.relay.ports import HeldPort, PortChooser
-from pytest_coordchaos.relay.probe import FarEnd, probe_link
+from pytest_coordchaos.relay.probe import Asked, FarEnd, probe_link
 from pytest_coordchaos.relay.store import Store, Window
 from pytest_coordchaos.relay.wire import Address, LinkCounts, LinkSpec, Mark, ProbeResult, is_loopback
 from pytest_coordchaos.runtimes.doors import Doors
 
 __all__ = ["Conflict", "LedgerPart", "Relay", "UnknownLink"]
+
+AnyLink = Link | DatagramLink
 
 
 class UnknownLink(LookupError):
@@ -51,7 +55,7 @@ class Relay:
     """
 
     def __init__(self, *, seed: str, max_messages: int, toxic_seed: str | None = None) -> None:
-        self.links: dict[LinkId, Link] = {}
+        self.links: dict[LinkId, AnyLink] = {}
         self.store = Store(max_messages)
         self._seed = seed if toxic_seed is None else toxic_seed
         self._ports = PortChooser(seed)
@@ -71,7 +75,7 @@ class Relay:
         """
         async with self._turn:
             self._check_names(specs)
-            made: list[Link] = []
+            made: list[AnyLink] = []
             try:
                 for spec in specs:
                     made.append(await self._make(spec, 2 * (len(self.links) + len(made))))
@@ -85,7 +89,7 @@ class Relay:
                 raise Conflict(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
             self.links.update((link.spec.link, link) for link in made)
             self.namespaces.add(spec for spec in specs if spec.dial_door or (spec.node and not is_loopback(spec.node[0])))
-            await self._watch.add(specs)
+            await self._watch.add([spec for spec in specs if spec.transport == "tcp"])
             return {link.spec.link: link.address for link in made}
 
     async def apply(self, states: Mapping[LinkId, tuple[DirectionState, DirectionState]]) -> list[ProbeResult]:
@@ -101,7 +105,7 @@ class Relay:
                 raise Conflict(f"link {link.spec.link} speaks {link.spec.protocol}: its frames are not independent of each other")
         async with self._turn:
             asked = [await link.set_states(up, down) for link, (up, down) in zip(links, states.values(), strict=True)]
-        probed = await asyncio.gather(*(probe_link(link, self._far_end, a) for link, a in zip(links, asked, strict=True)))
+        probed = await asyncio.gather(*(self._probe(link, a) for link, a in zip(links, asked, strict=True)))
         return [result for results in probed for result in results]
 
     def reset_node(self, node: str) -> int:
@@ -135,6 +139,10 @@ class Relay:
         self.store.settle()
         return [_counts(link) for link in self.links.values()]
 
+    def proxied(self) -> list[Link]:
+        """The links that the Toxiproxy API shows: that knows TCP alone."""
+        return [link for link in self.links.values() if isinstance(link, Link)]
+
     async def close(self) -> None:
         """End every link and connection."""
         self._poll.cancel()
@@ -160,7 +168,12 @@ class Relay:
             await asyncio.sleep(POLL_S)
             await self._look()
 
-    def _link(self, name: LinkId) -> Link:
+    async def _probe(self, link: AnyLink, asked: Asked) -> list[ProbeResult]:
+        if isinstance(link, Link):
+            return await probe_link(link, self._far_end, asked)
+        return await probe_datagrams(link, self._far_end, asked)
+
+    def _link(self, name: LinkId) -> AnyLink:
         try:
             return self.links[name]
         except KeyError:
@@ -176,7 +189,9 @@ class Relay:
                 raise Conflict(f"link {spec.link} would lead to itself: it is to listen on its own upstream {host}:{port}")
             seen.add(spec.link)
 
-    async def _make(self, spec: LinkSpec, way: int) -> Link:
+    async def _make(self, spec: LinkSpec, way: int) -> AnyLink:
+        if spec.transport == "udp":
+            return self._make_datagrams(spec, way)
         listening = await self._listening(spec)
         rival = listening.rival(spec.sources)
         if rival is not None:
@@ -186,6 +201,18 @@ class Relay:
         if spec.dial_door:
             link.node_has_ended = partial(self.namespaces.has_ended, spec.link.target)
         return link
+
+    def _make_datagrams(self, spec: LinkSpec, way: int) -> DatagramLink:
+        if spec.listen_door or spec.dial_door or spec.sources:
+            raise Conflict(f"link {spec.link}: datagrams reach no other network namespaces; use TCP, or the process runtime")
+        host, port = spec.listen
+        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            _ = HeldPort(host, port, sock) if port else self._ports.hold(host, sock)
+        except OSError:
+            sock.close()
+            raise
+        return DatagramLink(spec, sock, self.store, (way, way + 1), seed=self._seed)
 
     async def _listening(self, spec: LinkSpec) -> Listening:
         """Where a link accepts: a port of its own, or one where links from other diallers accept already."""
@@ -202,12 +229,12 @@ class Relay:
             found = self._listenings[door, held.address] = Listening(held, door, self._doors)
         return found
 
-    def _end(self, link: Link) -> None:
-        if link.close():
+    def _end(self, link: AnyLink) -> None:
+        if link.close() and isinstance(link, Link):
             del self._listenings[link.spec.listen_door, link.address]
 
 
-def _counts(link: Link) -> LinkCounts:
+def _counts(link: AnyLink) -> LinkCounts:
     up, down = link.up_tally, link.down_tally
     return LinkCounts(
         link=link.spec.link,

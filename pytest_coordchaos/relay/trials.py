@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pytest_coordchaos.faults.model import DirectionState, LinkMode
 from pytest_coordchaos.relay.frame_script import script_of
@@ -18,8 +19,9 @@ from pytest_coordchaos.relay.frame_script import script_of
 if TYPE_CHECKING:
     from pytest_coordchaos.relay.link import Link
     from pytest_coordchaos.relay.probe import FarEnd, Probe
+    from pytest_coordchaos.relay.wire import LinkSpec
 
-__all__ = ["DEADLINE_S", "PROBE", "STOPPED", "Seen", "place_of", "try_both", "try_refused"]
+__all__ = ["DEADLINE_S", "PROBE", "STOPPED", "Seen", "place_of", "try_both", "try_refused", "try_ways"]
 
 PROBE = b"coordchaos probe".ljust(64, b".")
 """What is sent where any bytes will do."""
@@ -66,20 +68,34 @@ async def try_both(link: Link, far_end: FarEnd, probe: Probe, near: socket.socke
         async with far_end.turn, asyncio.timeout(DEADLINE_S):
             await link.loop.sock_connect(near, place_of(link))
             far = await asyncio.shield(probe.far)
-        ways = _Way(link, probe, near, far, upstream=True), _Way(link, probe, far, near, upstream=False)
-        if ways[1].state.replies_lost:  # it ends the connection
-            return [await _try_direction(ways[0]), await _try_reply(ways[1])]
-        return list(await asyncio.gather(*map(_try_direction, ways)))
+        return await try_ways(link, probe, near, far)
     except (OSError, TimeoutError) as error:
         text = f"no probe connection could be made: {error or 'no answer'}"
         return [(False, text), (False, text)]
+
+
+class Proven(Protocol):
+    """What of a link a trial looks at, whether it carries streams or datagrams."""
+
+    spec: LinkSpec
+    loop: asyncio.AbstractEventLoop
+    up_state: DirectionState
+    down_state: DirectionState
+
+
+async def try_ways(link: Proven, probe: Probe, near: socket.socket, far: socket.socket) -> list[Seen]:
+    """Both directions between two sockets that the link joins."""
+    ways = _Way(link, probe, near, far, upstream=True), _Way(link, probe, far, near, upstream=False)
+    if ways[1].state.replies_lost:  # it ends the connection
+        return [await _try_direction(ways[0]), await _try_reply(ways[1])]
+    return list(await asyncio.gather(*map(_try_direction, ways)))
 
 
 @dataclass(slots=True)
 class _Way:
     """One direction of a probe's connection, from end to end."""
 
-    link: Link
+    link: Proven
     probe: Probe
     sender: socket.socket
     receiver: socket.socket
@@ -99,7 +115,7 @@ async def _try_direction(way: _Way) -> Seen:
         if way.state.frames:
             took_ms, text = await _try_frames(way)
         else:
-            took_ms, came = await _exchange(way, PROBE, len(PROBE))
+            took_ms, came = await _exchange(way, (PROBE,), len(PROBE))
             text = f"{len(PROBE)} bytes arrived" if len(came) == len(PROBE) else ""
         best_ms = min(best_ms, took_ms)
         if took_ms < delay_ms + _SLACK_MS:
@@ -114,7 +130,7 @@ async def _try_frames(way: _Way) -> tuple[float, str]:
     spec = way.link.spec
     script = script_of(spec.protocol, spec.classes, way.state.frames)
     way.probe.scripts[way.upstream] = script.next_draws()
-    took_ms, came = await _exchange(way, b"".join(script.frames), script.arriving_bytes)
+    took_ms, came = await _exchange(way, script.frames, script.arriving_bytes)
     wrong = script.wrong(came)
     return (float("inf") if wrong else took_ms), f"{script.words}: {wrong or 'every frame fared as drawn'}"
 
@@ -146,12 +162,13 @@ async def _try_reply(way: _Way) -> Seen:
     return False, f"{len(came)} bytes of a reply arrived" if came else "the end of the stream arrived"
 
 
-async def _exchange(way: _Way, sent: bytes, size: int) -> tuple[float, bytes]:
+async def _exchange(way: _Way, sent: Sequence[bytes], size: int) -> tuple[float, bytes]:
     """Milliseconds until so many bytes had arrived, infinite when they did not; and what arrived."""
     loop, came, started = way.link.loop, bytearray(), monotonic_ns()
     try:
         async with asyncio.timeout(DEADLINE_S + way.state.delay_ms / 1e3):
-            await loop.sock_sendall(way.sender, sent)
+            for piece in sent:
+                await loop.sock_sendall(way.sender, piece)
             while len(came) < size:
                 data = await loop.sock_recv(way.receiver, size - len(came))
                 if not data:

@@ -21,7 +21,7 @@ from pytest_coordchaos.relay.reading import (
     read_sources,
 )
 from pytest_coordchaos.relay.states import state_from_json, state_to_json
-from pytest_coordchaos.system.protocols import PROTOCOLS
+from pytest_coordchaos.system.protocols import PROTOCOLS, TRANSPORTS
 
 __all__ = [
     "Address",
@@ -60,6 +60,7 @@ class LinkSpec:
             listens there may dial the node. None: `upstream` is the node's.
         listen_door, dial_door: Ambassadors' UNIX sockets: it listens, or dials, in their network namespaces
             (see `runtimes.doors`). "": in the relay's own.
+        transport: "tcp" or "udp".
         sources: Addresses of those who dial this link; empty: everybody who is no other link's source.
     """
 
@@ -73,6 +74,12 @@ class LinkSpec:
     listen_door: str = ""
     dial_door: str = ""
     sources: tuple[str, ...] = ()
+    transport: str = "tcp"
+
+    @property
+    def counted(self) -> str:
+        """The protocol by which its messages are counted: of datagrams each is one, whatever it holds."""
+        return "datagrams" if self.transport == "udp" and self.protocol == "bytes" else self.protocol
 
     def to_json(self) -> Json:
         """As a JSON object."""
@@ -87,6 +94,7 @@ class LinkSpec:
             "listen_door": self.listen_door,
             "dial_door": self.dial_door,
             "sources": list(self.sources),
+            "transport": self.transport,
         }
 
     @classmethod
@@ -107,6 +115,9 @@ class LinkSpec:
         protocol = item.get("protocol", "bytes")
         if protocol not in PROTOCOLS:
             raise BadRequest(f"{where}.protocol: {protocol!r} is not known; allowed: {', '.join(PROTOCOLS)}")
+        transport = item.get("transport", "tcp")
+        if transport not in TRANSPORTS:
+            raise BadRequest(f"{where}.transport: {transport!r} is not known; allowed: {', '.join(TRANSPORTS)}")
         return cls(
             link=link_from_json(item.get("link"), f"{where}.link"),
             listen=listen,
@@ -118,6 +129,7 @@ class LinkSpec:
             listen_door=listen_door,
             dial_door=dial_door,
             sources=read_sources(item.get("sources", []), f"{where}.sources"),
+            transport=str(transport),
         )
 
 

@@ -5,8 +5,8 @@ Two layers, both of which vanish with the process that holds them (no file is le
 1. A *lock* per port or address: an abstract UNIX socket name. It lives in the same network
    namespace as the loopback device and keeps concurrent sessions of this tool apart at every
    instant, also those of other users.
-2. A *holder* per port: a bound socket that never listens. Connections to it are refused, and
-   strangers cannot bind it.
+2. A *holder* per port: a bound socket that never listens, and one for datagrams. Connections to it are
+   refused, and strangers cannot bind it.
 
 How a holder and its node get on, found by experiment on Linux 6.18 (server column: the options the
 node's program sets before it binds; TIME_WAIT: former connections of the node are still dying):
@@ -48,7 +48,7 @@ class Holds:
 
     def __init__(self) -> None:
         self._locks: list[socket.socket] = []
-        self._holders: dict[Address, socket.socket | None] = {}
+        self._holders: dict[Address, _Holder | None] = {}
 
     def reserve(self, count: int, host: str) -> list[Address]:
         """Take free ports of a host, outside the kernel's ephemeral range, from a random start upwards.
@@ -94,7 +94,7 @@ class Holds:
     def open_all(self) -> None:
         """Let programs with SO_REUSEADDR or SO_REUSEPORT in beside every holder."""
         for holder in filter(None, self._holders.values()):
-            _share(holder, 1)
+            holder.open()
 
     def retake(self, addresses: list[Address]) -> None:
         """Hold ports again whose node is gone. One that cannot be bound yet stays locked, and is tried next time."""
@@ -104,8 +104,10 @@ class Holds:
 
     def close(self) -> None:
         """Give everything back."""
-        for sock in [*filter(None, self._holders.values()), *self._locks]:
-            sock.close()
+        for holder in filter(None, self._holders.values()):
+            holder.close()
+        for lock in self._locks:
+            lock.close()
         self._holders.clear()
         self._locks.clear()
 
@@ -143,19 +145,48 @@ def port_range() -> range:
     return next((ports for ports in ranges if len(ports) >= _FEWEST), range(1024, 65536))
 
 
-def _holder(address: Address, *, reuse: bool) -> socket.socket | None:
-    """A bound, non-listening socket that nobody can bind beside; None when the port is taken."""
-    sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_STREAM)
+class _Holder:
+    """The sockets that hold one port: one for connections, which never listens, and one for datagrams.
+
+    Args:
+        address: The port.
+        reuse: Bind beside former connections that are still dying.
+
+    Raises:
+        OSError: It is taken.
+    """
+
+    def __init__(self, address: Address, *, reuse: bool) -> None:
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self._streams, self._datagrams = (socket.socket(family, kind) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM))
+        try:
+            self._streams.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(reuse))
+            self._streams.bind(address)
+            self._datagrams.bind(address)
+        except OSError:
+            self.close()
+            raise
+        _share(self._streams, 0)
+
+    def open(self) -> None:
+        """Let programs that share addresses in. Datagrams cannot be shared: whoever bound last would get them all."""
+        _share(self._streams, 1)
+        self._datagrams.close()
+
+    def close(self) -> None:
+        """Let go."""
+        self._streams.close()
+        self._datagrams.close()
+
+
+def _holder(address: Address, *, reuse: bool) -> _Holder | None:
+    """A holder that nobody can bind beside; None when the port is taken."""
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(reuse))
-        sock.bind(address)
+        return _Holder(address, reuse=reuse)
     except OSError as error:
-        sock.close()
         if error.errno in (errno.EADDRINUSE, errno.EACCES):
             return None
         raise
-    _share(sock, 0)
-    return sock
 
 
 def _share(sock: socket.socket, on: int) -> None:

@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_coordchaos.errors import UsageError
-from pytest_coordchaos.system.port import NAME, Port, port_records
+from pytest_coordchaos.system.port import NAME, Port, check_dialled, port_records
 from pytest_coordchaos.system.protocols import PROTOCOLS
 from pytest_coordchaos.system.readiness import Ready
 
@@ -166,6 +166,8 @@ class System:
             raise UsageError(f"System({self.name!r}): two nodes have one name: {', '.join(names)}")
         self._check_every_node_starts()
         self._check_ports_agree()
+        for node in self.members:
+            check_dialled(getattr(self.ready_of(node.name), "dials", ""), self.ports_of(node.name), f"System({self.name!r})")
 
     def _check_types(self) -> None:
         where = f"System({self.name!r})"
@@ -202,7 +204,7 @@ class System:
         for node in self.members:
             for port in self.ports_of(node.name):
                 other, known = first.setdefault(port.name, (node.name, port))
-                for what in ("protocol", "classes", "background"):
+                for what in ("transport", "protocol", "classes", "background"):
                     mine, theirs = getattr(port, what), getattr(known, what)
                     if mine != theirs:
                         both = f"{what}={theirs!r} on {other} and {what}={mine!r} on {node.name}"

@@ -77,17 +77,19 @@ class Ready:
 
     name: str
     check: Callable[[NodeProbe], Awaitable[bool]]
+    dials: str = ""
+    """The port to which it connects, if it does nothing else."""
 
 
 def ready_port(port: str) -> Ready:
-    """Ready when the port accepts a TCP connection."""
+    """Ready when the port accepts a TCP connection. A UDP port accepts none: use `ready_log` or `ready_when`."""
 
     async def check(probe: NodeProbe) -> bool:
         _, writer = await probe.open(port)
         writer.close()
         return True
 
-    return Ready(name=f"port {port} accepts", check=check)
+    return Ready(name=f"port {port} accepts", check=check, dials=port)
 
 
 def ready_healthy(*ports: str) -> Ready:

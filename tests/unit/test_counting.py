@@ -13,7 +13,10 @@ from pytest_coordchaos.cost.budgets import IdleRate, evaluate, idle_rate
 from pytest_coordchaos.cost.figures import figures
 from pytest_coordchaos.cost.ledger import Ledger
 from pytest_coordchaos.history.model import History
+from pytest_coordchaos.relay.datagram_flow import DatagramFlow
+from pytest_coordchaos.relay.frame_formats import DatagramFormat, format_of
 from pytest_coordchaos.relay.framing import framer_pair
+from pytest_coordchaos.relay.store import Store, Tally
 from pytest_coordchaos.run import BudgetRequest
 from pytest_coordchaos.system.model import Port
 from pytest_coordchaos.verdicts import Status, Verdict
@@ -383,6 +386,29 @@ def test_rule_incomplete(name: str) -> None:
     verdict = judged(name, 0, puts(1), ledger(message(ids=(1,)), complete=False, note="its store was full"))
     assert verdict.status is Status.UNKNOWN
     assert "the ledger is incomplete: its store was full" in verdict.summary
+
+
+@pytest.mark.parametrize(("data", "name"), [(b"no json", "line"), (b"", "datagram"), (b'{"type": "ping"}\n{}\n', "datagram")])
+def test_rule_datagrams(data: bytes, name: str) -> None:
+    store, tally = Store(), Tally(0)
+
+    class Loop:
+        """Nothing waits here."""
+
+    flow = DatagramFlow(
+        Loop(),  # type: ignore[arg-type]  # no timer is needed
+        form=DatagramFormat(format_of("json-lines", {})),
+        framing=("json-lines", {}),
+        draw=tuple,
+        store=store,
+        tally=tally,
+        send=len,
+        stopped=None,
+    )
+    flow.offer(data, 1)
+    flow.offer(b'{"type": "ping"}', 2)
+    assert (tally.messages, tally.framed, tally.offered) == (2, len(data) + 16, len(data) + 16)
+    assert store.class_names == [name, "ping"]
 
 
 @pytest.mark.parametrize("name", ["messages_per_op", "bytes_per_op", "background_messages_per_s"])

@@ -43,6 +43,7 @@ class ToxiproxyLinks:
         self._relay = relay
         self._server = server
         self._wanted: dict[LinkId, Proxy] = {}
+        self._alone: frozenset[LinkId] = frozenset()
         self._found: dict[LinkId, Proxy | None] = {}  # as read back; None: not known after a call that failed
         self._states: dict[LinkId, States] = {}
         self._down: set[str] = set()
@@ -51,14 +52,17 @@ class ToxiproxyLinks:
         self._events: dict[str, int] = {}  # what happened -> when it did last
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="coordchaos-toxiproxy")
 
-    async def add_links(self, specs: Iterable[LinkSpec]) -> dict[LinkId, tuple[str, int]]:
+    async def add_links(self, given: Iterable[LinkSpec]) -> dict[LinkId, tuple[str, int]]:
         """Make a proxy before each node's port, and the relay's links to the proxies; returns where the links listen.
 
         Raises:
             RelayError: A link or proxy could not be made.
             StartError: Bytes do not get through this server.
         """
-        specs = list(specs)
+        specs = list(given)
+        alone = [spec for spec in specs if spec.transport == "udp"]  # Toxiproxy knows TCP alone
+        specs = [spec for spec in specs if spec.transport == "tcp"]
+        self._alone = frozenset(spec.link for spec in alone)
         asked = [_proxy(self._server, spec, number) for number, spec in enumerate(specs)]
         self._wanted = {spec.link: proxy for spec, proxy in zip(specs, asked, strict=True)}
         made: list[Proxy] = await self._call(self._server.client.populate, asked)
@@ -70,7 +74,7 @@ class ToxiproxyLinks:
                 f"Toxiproxy ({self._server.words}) carries nothing between addresses of this machine's loopback: {words}; "
                 "it must run on this machine and in its network"
             )
-        return await self._relay.add_links(_behind(spec, self._wanted[spec.link]) for spec in specs)
+        return await self._relay.add_links([*(_behind(spec, self._wanted[spec.link]) for spec in specs), *alone])
 
     async def apply(self, states: Mapping[LinkId, States]) -> tuple[ProbeResult, ...]:
         """Put states in force: the relay's part and Toxiproxy's toxics; both are probed when this returns.
@@ -78,6 +82,10 @@ class ToxiproxyLinks:
         Raises:
             RelayError: Relay or Toxiproxy refused, or did not answer in time and could not be recovered.
         """
+        mine = {link: pair for link, pair in states.items() if link in self._alone}
+        if mine:
+            rest = {link: pair for link, pair in states.items() if link not in mine}
+            return (*await self._relay.apply(mine), *(await self.apply(rest) if rest else ()))
         async with self._turn:
             first = {link: early for link, new in states.items() if (early := before(self._old(link), new)) is not None}
             if first:
