@@ -85,6 +85,9 @@ def test_reset_peer_that_hits_nobody_leaves_closes_as_they_are(api: Api, upstrea
 def test_reset_peer_resets_a_connection_that_was_open_before_it(api: Api, upstream: Upstream) -> None:
     api.proxy("p", upstream.address)
     client, node = api.pair("p", upstream)
+    for sender, receiver in ((client, node), (node, client)):
+        sender.sendall(b"x")  # only now the connection is surely one of the proxy's
+        assert receiver.recv(1) == b"x"
     api.toxic("p", "reset_peer", stream="upstream", timeout=0)
     client.sendall(b"x")
     with pytest.raises(ConnectionResetError):
@@ -165,15 +168,14 @@ def test_an_upstream_that_does_not_answer_blocks_neither_others_nor_the_control(
     deaf.bind(("127.0.0.1", 0))
     deaf.listen(0)
     fillers = [socket.socket() for _ in range(4)]
+    upstream.opened += [deaf, *fillers]
     for filler in fillers:
         filler.setblocking(False)
         filler.connect_ex(deaf.getsockname())
     own_server.proxy("p", deaf.getsockname())
-    stuck = own_server.dial("p")
+    upstream.opened.append(own_server.dial("p"))
     time.sleep(0.2)
     answer = own_server.call("PATCH", "/proxies/p", {"enabled": False}, timeout_s=CONTROL_S)
-    for sock in (*fillers, stuck, deaf):
-        sock.close()
 
     assert answer.json["enabled"] is False
 
