@@ -13,6 +13,7 @@ It reports by JSON lines on a pipe: {"pid"} or {"error"}; {"status"} when the fi
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import os
 import resource
@@ -58,15 +59,15 @@ def fork_keeper(order: Order) -> tuple[int, int]:
         os.close(alone)
         return keeper, read_end
     try:
-        _keep(order, write_end, parent)
+        _keep(order, write_end, still_holding, parent)
     finally:
         os._exit(70)
 
 
-def _keep(order: Order, write_end: int, watchdog: int) -> NoReturn:
+def _keep(order: Order, write_end: int, still_holding: int, watchdog: int) -> NoReturn:
     signal.pthread_sigmask(signal.SIG_BLOCK, _NEWS)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # blocked, not ignored: it is taken by sigwait
-    _keep_only(write_end)
+    _keep_only(write_end, still_holding)
     become_subreaper()
     _die_with(watchdog, signal.SIGTERM)
     node, error = _start(order)
@@ -152,15 +153,20 @@ def _die_with(parent: int, number: int) -> None:
         os._exit(0)
 
 
-def _keep_only(write_end: int) -> None:
-    """Close what the watchdog had open: held ports, locks and the channel must end with *it*."""
+def _keep_only(write_end: int, still_holding: int) -> None:
+    """Close what the watchdog had open: held ports, locks and the channel must end with *it*.
+
+    `still_holding` comes last: its number may be the lowest of all where a lent port has left a gap.
+    """
+    last = fcntl.fcntl(still_holding, fcntl.F_DUPFD_CLOEXEC, _REPORT_FD + 1)
     os.dup2(write_end, _REPORT_FD, inheritable=False)
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) > _REPORT_FD:
+    for number in map(int, os.listdir("/proc/self/fd")):
+        if number > _REPORT_FD and number != last:
             try:
-                os.close(int(name))
+                os.close(number)
             except OSError:
                 continue  # the descriptor of the listing itself
+    os.close(last)
 
 
 def _report(line: dict[str, object]) -> None:

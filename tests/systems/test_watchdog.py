@@ -237,7 +237,32 @@ from pytest_coordchaos.runtimes import keeper
 held = socket.create_server(("127.0.0.1", 0))
 address = held.getsockname()
 keep_only = keeper._keep_only
-keeper._keep_only = lambda fd: (time.sleep(0.3), keep_only(fd))  # a keeper that waits for its turn on a busy machine
+keeper._keep_only = lambda *fds: (time.sleep(0.3), keep_only(*fds))  # a keeper that waits for its turn on a busy machine
+order = dict(argv=["true"], env=dict(os.environ), cwd="/", log=os.devnull, hosts="")
+pid, _ = keeper.fork_keeper(order)
+held.close()
+taken = socket.socket()
+taken.bind(address)
+os.waitpid(pid, 0)
+print("free")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+
+    assert done.stdout == "free\n", done.stderr
+
+
+def test_a_keeper_says_that_it_holds_nothing_only_after_it_let_go_of_the_last_port() -> None:
+    """Found as "Address already in use": in the gap of a port lent before, the pipe that says so had the lowest number."""
+    program = """
+import os, socket, time
+from pytest_coordchaos.runtimes import keeper
+gap = [os.open(os.devnull, os.O_RDONLY) for _ in range(4)]
+held = socket.create_server(("127.0.0.1", 0))
+address, number = held.getsockname(), held.fileno()
+for descriptor in gap:
+    os.close(descriptor)
+close = os.close
+os.close = lambda fd: (time.sleep(0.3 if fd == number else 0), close(fd))  # the keeper is put aside in the middle
 order = dict(argv=["true"], env=dict(os.environ), cwd="/", log=os.devnull, hosts="")
 pid, _ = keeper.fork_keeper(order)
 held.close()
