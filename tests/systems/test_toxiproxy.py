@@ -27,6 +27,7 @@ from tests.real_toxiproxy import BINARY, RealToxiproxy, real_toxiproxy, require_
 from tests.requirements import require
 from tests.systems.docker.engine import BASE, client, left_of, no_engine
 from tests.systems.mesh import ask, mesh_system, tell
+from tests.systems.test_datagrams import gossip_system, heard, spread, wait_for
 
 pytestmark = pytest.mark.needs("toxiproxy")
 SILENT = ("error TimeoutError", "closed")
@@ -67,6 +68,22 @@ def toxics(cluster: Cluster, name: str) -> list[str]:
 
 
 # -- faults ------------------------------------------------------------------------------------------
+
+
+def test_faults_on_datagrams_are_the_relays_and_the_notes_say_so(session: Session) -> None:
+    def told(cluster: Cluster) -> bool:
+        return any("knows TCP alone: faults on UDP links" in note for note in cluster.live.relay.notes(0))
+
+    with session.start(gossip_system(3)) as gossip:
+        assert not told(gossip)
+        with gossip.partition({"n1"}, {"n2"}) as fault:
+            assert fault.verified
+            spread(gossip, "n1", "cut")
+            wait_for(gossip, "n3", "cut")
+            assert heard(gossip, "n2", "cut") == 0
+        assert told(gossip)
+        spread(gossip, "n1", "healed")
+        wait_for(gossip, "n2", "healed")
 
 
 def test_a_partition_is_toxiproxys_and_is_proven_there(mesh: Cluster) -> None:

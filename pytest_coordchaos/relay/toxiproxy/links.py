@@ -26,6 +26,7 @@ __all__ = ["ToxiproxyLinks"]
 
 _THREADS = 8
 _PASSING: States = (PASS, PASS)
+_DATAGRAMS = "applied by the relay, because Toxiproxy knows TCP alone: faults on UDP links"
 _HANGING = (errors.NoAnswer, errors.ServerFailed, errors.Unreachable)
 
 
@@ -85,7 +86,10 @@ class ToxiproxyLinks:
         mine = {link: pair for link, pair in states.items() if link in self._alone}
         if mine:
             rest = {link: pair for link, pair in states.items() if link not in mine}
-            return (*await self._relay.apply(mine), *(await self.apply(rest) if rest else ()))
+            probed = await self._relay.apply(mine)
+            if any(pair != _PASSING for pair in mine.values()):
+                self._event(_DATAGRAMS)
+            return (*probed, *(await self.apply(rest) if rest else ()))
         async with self._turn:
             first = {link: early for link, new in states.items() if (early := before(self._old(link), new)) is not None}
             if first:
