@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from reference_systems.kit.disk import RealDisk
-from reference_systems.kit.env import Env
+from reference_systems.kit.env import Clock, Disk, Env
 from reference_systems.kit.network import RealNetwork, read_addresses, read_links
 
 INCARNATION_FILE = "incarnation"
@@ -99,6 +99,34 @@ async def run(entry: str, node_file: Path) -> None:
     """Run the node until its main returns; raises what main or anything it spawned raised."""
     document = read_document(node_file)
     directory = Path(document.get("dir") or node_file.parent)
+    await live(
+        entry,
+        document,
+        clock=RealClock(),
+        disk=RealDisk(directory / "data"),
+        incarnation=next_incarnation(directory),
+        read_again=lambda: read_document(node_file),
+    )
+
+
+async def live(
+    entry: str,
+    document: dict[str, Any],
+    *,
+    clock: Clock,
+    disk: Disk,
+    incarnation: int,
+    read_again: Callable[[], dict[str, Any]],
+) -> None:
+    """One life of a node, on the running loop, real or simulated.
+
+    Args:
+        entry: "module:function" of its main.
+        document: What `node.json` holds.
+        clock, disk: The world that is not the loop's.
+        incarnation: How often the node was started before.
+        read_again: The document as it is now, when a peer is not known.
+    """
     crew = Crew()
     env = Env(
         name=document["name"],
@@ -106,10 +134,10 @@ async def run(entry: str, node_file: Path) -> None:
         nodes=tuple(document["nodes"]),
         options=document.get("options", {}),
         seed=document["seed"],
-        clock=RealClock(),
-        network=RealNetwork(node_file, bind=read_addresses(document["bind"]), links=read_links(document), spawn=crew.spawn),
-        disk=RealDisk(directory / "data"),
-        random=random.Random(f"{document['seed']}/{document['name']}/{next_incarnation(directory)}"),
+        clock=clock,
+        network=RealNetwork(read_again, bind=read_addresses(document["bind"]), links=read_links(document), spawn=crew.spawn),
+        disk=disk,
+        random=random.Random(f"{document['seed']}/{document['name']}/{incarnation}"),
         spawner=crew.spawn,
     )
     await crew.run(load(entry)(env))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
-from pathlib import Path
 from typing import Any, cast
 
 from reference_systems.kit.env import Handler
@@ -116,13 +114,13 @@ class RealNetwork:
 
     def __init__(
         self,
-        node_file: Path,
+        read_again: Callable[[], Mapping[str, Any]],
         *,
         bind: Mapping[str, Address],
         links: Mapping[str, Mapping[str, Address]],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
     ) -> None:
-        self._node_file = node_file
+        self._read_again = read_again
         self._bind = bind
         self._links = links
         self._spawn = spawn
@@ -131,7 +129,7 @@ class RealNetwork:
     async def listen(self, port: str, handler: Handler) -> None:
         """Accept on the bound address of that port."""
         if port not in self._bind:
-            raise ValueError(f"port {port!r} has no address in {self._node_file.name}; it has: {', '.join(sorted(self._bind))}")
+            raise ValueError(f"port {port!r} has no address in node.json; it has: {', '.join(sorted(self._bind))}")
         host, number = self._bind[port]
 
         def opened(connection: FrameConnection) -> None:
@@ -146,7 +144,7 @@ class RealNetwork:
     async def connect(self, peer: str, port: str) -> FrameConnection:
         """Dial the peer through its link; `node.json` is read again when the peer is unknown."""
         if port not in self._links.get(peer, {}):
-            self._links = read_links(json.loads(self._node_file.read_text()))
+            self._links = read_links(self._read_again())
         address = self._links.get(peer, {}).get(port)
         if address is None:
             raise ConnectionRefusedError(f"no link to port {port!r} of {peer!r} is known")

@@ -31,7 +31,8 @@ def network(directory: Path, host: str) -> RealNetwork:
     """A node that listens on `peer` and knows no link yet."""
     node_file = directory / "node.json"
     node_file.write_text(json.dumps({"links": {"n2": {"peer": [host, PORT]}}}))
-    return RealNetwork(node_file, bind={"peer": (host, PORT)}, links={}, spawn=lambda c: asyncio.ensure_future(c))
+    read = lambda: json.loads(node_file.read_text())  # noqa: E731
+    return RealNetwork(read, bind={"peer": (host, PORT)}, links={}, spawn=lambda c: asyncio.ensure_future(c))
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,117 @@
+"""UDP in the simulation: datagrams that may be lost, come twice, or overtake each other."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+from pytest_coordchaos.relay.framing.base import Frame
+from pytest_coordchaos.runtimes.sim.node import SimNode
+from pytest_coordchaos.runtimes.sim.sockets import SimSocket
+
+if TYPE_CHECKING:
+    from pytest_coordchaos.runtimes.sim.network import Network
+
+__all__ = ["SimDatagramTransport", "send"]
+
+_MAX_BYTES = 65_507
+
+
+class SimDatagramTransport(asyncio.DatagramTransport):
+    """A UDP endpoint.
+
+    Attributes:
+        owner: The node it belongs to.
+        number: Its port.
+    """
+
+    def __init__(self, network: Network, number: int | None, remote: tuple[str, int] | None) -> None:
+        self.network = network
+        self.owner: SimNode | None = network.loop.node
+        self.number = network.bind_datagrams(self, number or 0)
+        name = (network.resolve("", self.owner), self.number)
+        super().__init__({"sockname": name, "peername": remote, "socket": SimSocket(name=name, peer=remote)})
+        self.context: Context = copy_context()
+        self.name = name
+        self._remote = remote
+        self._protocol: Any = None
+        self._closing = False
+
+    def attach(self, protocol: Any) -> None:
+        """The protocol is there."""
+        self._protocol = protocol
+        protocol.connection_made(self)
+
+    def sendto(self, data: Any, addr: Any = None) -> None:
+        """asyncio: send one datagram; nobody learns whether it arrives.
+
+        Raises:
+            ValueError: There is no address to send to.
+        """
+        to = addr or self._remote
+        if to is None:
+            raise ValueError("sendto: no address was given, and the endpoint has no remote one")
+        data = bytes(data)
+        if self._closing:
+            return
+        if len(data) > _MAX_BYTES:
+            self._protocol.error_received(OSError(90, "Message too long"))
+            return
+        send(self.network, self, data, (str(to[0]), int(to[1])))
+
+    def arrive(self, data: bytes, sender: tuple[str, int], row: int, cause: int) -> None:
+        """A datagram reached it."""
+        if not self._closing:
+            loop = self.network.loop
+            loop.cause = row or cause
+            if row:
+                self.network.ledger.arrived(row, 1, loop.now_ns)
+            self._protocol.datagram_received(data, sender)
+
+    def close(self) -> None:
+        """asyncio: give the port back. Idempotent."""
+        if not self._closing:
+            self._closing = True
+            self.network.unbind_datagrams(self)
+            self.network.loop.call_soon(self._protocol.connection_lost, None, context=self.context)
+
+    def abort(self) -> None:
+        """asyncio: the same as close."""
+        self.close()
+
+    def is_closing(self) -> bool:
+        """asyncio: it was closed."""
+        return self._closing
+
+    def get_protocol(self) -> Any:
+        """asyncio: who is told."""
+        return self._protocol
+
+    def set_protocol(self, protocol: Any) -> None:
+        """asyncio: who is told from now on."""
+        self._protocol = protocol
+
+    def get_write_buffer_size(self) -> int:
+        """asyncio: datagrams are never kept."""
+        return 0
+
+
+def send(network: Network, sender: SimDatagramTransport, data: bytes, to: tuple[str, int]) -> None:
+    """Put a datagram on its link: a datagram is a message. What a cut way swallows is gone."""
+    loop, draws, model = network.loop, network.draws, network.model
+    way, receiver = network.datagram_way(sender, to)
+    row, cause = 0, loop.cause
+    if way.number >= 0:
+        tally = network.ledger.ways[way.number]
+        tally.offered += len(data)
+        frame: Frame = ("datagram", len(data), ())
+        row, _ = network.ledger.sent(way.number, (frame,), loop.now_ns, cause)
+    loop.trace.add(loop.now_ns, "datagram", crc32(data) << 16 | len(data))
+    lost = model.datagram_loss and draws.below(model.datagram_loss) == model.datagram_loss - 1
+    copies = 1 + bool(model.datagram_copies and draws.below(model.datagram_copies) == model.datagram_copies - 1)
+    if way.blocked or lost or receiver is None:
+        return
+    for _ in range(copies):
+        loop.call_at_ns(loop.now_ns + way.latency_ns(), receiver.arrive, data, sender.name, row, cause, context=receiver.context)

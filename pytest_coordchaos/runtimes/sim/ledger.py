@@ -1,0 +1,124 @@
+"""The ledger of a simulation: what the relay would have seen, and what set off what.
+
+Rows are numbered from 1. A row is a message, or a completed sync of a disk. Each knows its cause: the row whose arrival
+set off the code that sent it. Following causes back from an answer to its request is the critical path, exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_coordchaos.cost.ledger import Ledger, LinkId, LinkTotals, Message
+from pytest_coordchaos.relay.framing.base import Frame
+from pytest_coordchaos.relay.wire import Mark, WayTotals
+
+__all__ = ["Row", "SimLedger", "WayTally"]
+
+Row = list[object]
+"""[offered_ns, delivered_ns (0: not yet), way (-1: a sync), class or node, size, operations, cause]"""
+
+_NOTHING: WayTotals = (0, 0, 0, 0)
+
+
+class WayTally:
+    """Counts of one direction of one link, as the relay keeps them."""
+
+    __slots__ = ("delivered", "framed", "link", "offered", "protocol", "receiver", "sender", "turns")
+
+    def __init__(self, link: LinkId, sender: str, receiver: str, protocol: str) -> None:
+        self.link, self.sender, self.receiver, self.protocol = link, sender, receiver, protocol
+        self.offered = self.delivered = self.framed = self.turns = 0
+
+
+class SimLedger:
+    """Every row of one simulation.
+
+    Attributes:
+        rows: Row k is `rows[k]`; row 0 is nobody's.
+        ways: Way 2k is the upstream direction of the k-th link, 2k + 1 its downstream one.
+    """
+
+    __slots__ = ("rows", "ways")
+
+    def __init__(self) -> None:
+        self.rows: list[list[object]] = [[0, 0, -2, "", 0, (), 0]]
+        self.ways: list[WayTally] = []
+
+    def new_link(self, link: LinkId, protocol: str) -> tuple[int, int]:
+        """Count a link from now on; returns the numbers of its two ways."""
+        self.ways.append(WayTally(link, link.source, link.target, protocol))
+        self.ways.append(WayTally(link, link.target, link.source, protocol))
+        return len(self.ways) - 2, len(self.ways) - 1
+
+    def sent(self, way: int, frames: Sequence[Frame], now_ns: int, cause: int) -> tuple[int, int]:
+        """Messages that a node offered together; returns the first one's row and how many."""
+        rows, tally = self.rows, self.ways[way]
+        first = len(rows)
+        for name, size, operations in frames:
+            rows.append([now_ns, 0, way, name, size, operations, cause])
+            tally.framed += size
+        return first, len(frames)
+
+    def arrived(self, first: int, number: int, now_ns: int) -> None:
+        """Messages reached their receiver."""
+        for row in self.rows[first : first + number]:
+            row[1] = now_ns
+
+    def synced(self, node: str, begun_ns: int, now_ns: int, cause: int) -> int:
+        """A forced write of a node's disk is done; returns its row."""
+        self.rows.append([begun_ns, now_ns, -1, node, 0, (), cause])
+        return len(self.rows) - 1
+
+    def mark(self, now_ns: int) -> Mark:
+        """Where the ledger stands."""
+        totals = tuple((way.offered, way.delivered, way.framed, way.turns) for way in self.ways)
+        return Mark(time_ns=now_ns, row=len(self.rows), totals=totals)
+
+    def between(self, since: Mark, until: Mark) -> Ledger:
+        """What crossed the links between two marks."""
+        return Ledger(
+            messages=tuple(self._messages(since.row, until.row)),
+            totals=tuple(self._totals(since.totals, until.totals)),
+            start_ns=since.time_ns,
+            end_ns=until.time_ns,
+        )
+
+    def _messages(self, since: int, until: int) -> list[Message]:
+        ways, found = self.ways, []
+        for offered, delivered, way, name, size, operations, _ in self.rows[since:until]:
+            if way < 0:  # type: ignore[operator]  # rows are lists for speed; see `Row`
+                continue
+            tally = ways[way]  # type: ignore[call-overload]  # as above
+            found.append(
+                Message(
+                    offered_ns=offered,  # type: ignore[arg-type]  # as above
+                    delivered_ns=delivered or None,  # type: ignore[arg-type]  # as above
+                    link=tally.link,
+                    sender=tally.sender,
+                    receiver=tally.receiver,
+                    message_class=name,  # type: ignore[arg-type]  # as above
+                    size_bytes=size,  # type: ignore[arg-type]  # as above
+                    operations=operations,  # type: ignore[arg-type]  # as above
+                )
+            )
+        return found
+
+    def _totals(self, since: tuple[WayTotals, ...], until: tuple[WayTotals, ...]) -> list[LinkTotals]:
+        totals = []
+        for number, after in enumerate(until):
+            before = since[number] if number < len(since) else _NOTHING
+            offered, delivered, framed, turns = (b - a for a, b in zip(before, after, strict=True))
+            way = self.ways[number]
+            totals.append(
+                LinkTotals(
+                    link=way.link,
+                    sender=way.sender,
+                    receiver=way.receiver,
+                    offered_bytes=offered,
+                    delivered_bytes=delivered,
+                    framed_bytes=framed,
+                    turns=turns,
+                    protocol=way.protocol,
+                )
+            )
+        return totals
