@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from pytest_coordchaos.outcomes import Unknown, Violated
     from pytest_coordchaos.run import Figures, Run
     from pytest_coordchaos.session import Session
+    from pytest_coordchaos.simulation.explore import Exploration
+    from pytest_coordchaos.simulation.scenario import SeedResult
     from pytest_coordchaos.system.model import CLIENTS, Node, Port, System
     from pytest_coordchaos.system.readiness import NodeProbe, Ready, ready_http, ready_log, ready_port, ready_when
     from pytest_coordchaos.verdicts import Status, Verdict
@@ -67,6 +69,8 @@ _HOME = {
     "outcomes": ("Unknown", "Violated"),
     "run": ("Figures", "Run"),
     "session": ("Session",),
+    "simulation.explore": ("Exploration",),
+    "simulation.scenario": ("SeedResult",),
     "system.model": ("CLIENTS", "Node", "Port", "System"),
     "system.readiness": ("NodeProbe", "Ready", "ready_http", "ready_log", "ready_port", "ready_when"),
     "verdicts": ("Status", "Verdict"),
@@ -87,6 +91,7 @@ __all__ = [
     "Cut",
     "DropReplies",
     "Duplicate",
+    "Exploration",
     "Failed",
     "FaultError",
     "Figures",
@@ -108,6 +113,7 @@ __all__ = [
     "Reorder",
     "Request",
     "Run",
+    "SeedResult",
     "Session",
     "Slow",
     "StartError",

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_coordchaos.cluster_faults import ActiveFault, FaultVerbs
+from pytest_coordchaos.cluster_faults import ActiveFault, AnyHandle, FaultVerbs
 from pytest_coordchaos.cost.ledger import Ledger
-from pytest_coordchaos.errors import FaultError, UsageError
+from pytest_coordchaos.errors import UsageError
 from pytest_coordchaos.faults.model import Fault, Pause
-from pytest_coordchaos.live_cluster import FaultHandle, LiveCluster
+from pytest_coordchaos.live_cluster import LiveCluster
 from pytest_coordchaos.recording import OperationRecord, Processes
 from pytest_coordchaos.runtimes.base import Address, NodeState
+from pytest_coordchaos.simulation.remote import RemoteCluster
 from pytest_coordchaos.system.model import System
+from pytest_coordchaos.until import wait_until
 from pytest_coordchaos.workloads.model import Workload
 
 if TYPE_CHECKING:
     from pytest_coordchaos.run import Run
     from pytest_coordchaos.session import Session
+    from pytest_coordchaos.simulation.explore import Exploration
 
-__all__ = ["ActiveFault", "Cluster"]
+__all__ = ["Cluster"]
 
 __tracebackhide__ = True  # pytest shows the line of the test that called, not ours
 
@@ -29,7 +31,7 @@ __tracebackhide__ = True  # pytest shows the line of the test that called, not o
 class Cluster(FaultVerbs):
     """A running System, driven by a test. Get one from `coordchaos.start(system)`."""
 
-    def __init__(self, live: LiveCluster, session: Session) -> None:
+    def __init__(self, live: LiveCluster | RemoteCluster, session: Session) -> None:
         self._live = live
         self._session = session
         self._portal = session.portal
@@ -38,7 +40,7 @@ class Cluster(FaultVerbs):
     # -- looking ---------------------------------------------------------------------------------
 
     @property
-    def live(self) -> LiveCluster:
+    def live(self) -> LiveCluster | RemoteCluster:
         """The asynchronous core (what clients' `connect` receives). Its coroutines belong to the session's loop."""
         return self._live
 
@@ -113,7 +115,8 @@ class Cluster(FaultVerbs):
     def kill(self, node: str) -> ActiveFault:
         """SIGKILL a node; undo restarts it."""
         self._touch()
-        return ActiveFault(self._portal, [self._portal.call(self._live.kill(node))])
+        killing: Coroutine[Any, Any, AnyHandle] = self._live.kill(node)
+        return ActiveFault(self._portal, [self._portal.call(killing)])
 
     def restart(self, node: str) -> None:
         """Start a dead node again, on its ports and directory; returns when its ports accept."""
@@ -123,9 +126,11 @@ class Cluster(FaultVerbs):
     def apply(self, *faults: Fault) -> ActiveFault:
         """Put fault values in force."""
         self._touch()
-        handles: list[FaultHandle] = []
+        handles: list[AnyHandle] = []
         try:
-            handles.extend(self._portal.call(self._live.apply(fault)) for fault in faults)
+            for fault in faults:
+                applying: Coroutine[Any, Any, AnyHandle] = self._live.apply(fault)
+                handles.append(self._portal.call(applying))
         except BaseException:
             ActiveFault(self._portal, handles).undo()
             raise
@@ -146,17 +151,7 @@ class Cluster(FaultVerbs):
         Raises:
             FaultError: It did not within `timeout_s`.
         """
-        deadline, pause_s, last = time.monotonic() + timeout_s, 0.002, ""
-        while True:
-            try:
-                if condition():
-                    return
-            except OSError as error:
-                last = f"; last error: {error}"
-            if time.monotonic() > deadline:
-                raise FaultError(f"wait_until: {what or 'the condition'} did not become true within {timeout_s:g} s{last}")
-            time.sleep(pause_s)
-            pause_s = min(pause_s * 2, 0.05)
+        wait_until(condition, self._live.clock, self._portal, timeout_s, what or "the condition")
 
     # -- load ------------------------------------------------------------------------------------
 
@@ -197,6 +192,36 @@ class Cluster(FaultVerbs):
         """`run` for asynchronous tests, on any loop."""
         self._touch()
         return await self._portal.call_async(self._session.run_workload(self, workload, seconds, faults, options))
+
+    def explore(
+        self,
+        workload: str | Workload,
+        *,
+        seeds: int | Iterable[int] = 100,
+        seconds: float | None = None,
+        faults: Iterable[str] | None = None,
+        jobs: int = 1,
+        keep_going: bool = False,
+        progress_s: float | None = None,
+        **options: Any,
+    ) -> Exploration:
+        """Simulate the same System with many seeds, apart from this cluster, and judge each like a `run`.
+
+        Args:
+            workload: As in `run`.
+            seeds: How many, or which.
+            seconds: Simulated seconds of load for each; default: the marker's, else 5.
+            faults: Fault words; default: the marker's. Every seed draws its own plan.
+            jobs: Worker processes.
+            keep_going: Do not stop at the first seed that fails.
+            progress_s: At the end a drawn majority is healed, the rest stays cut off, and an operation must succeed
+                within so many simulated seconds.
+            options: Handed to the named workload's factory.
+        """
+        self._touch()
+        how = {"seeds": seeds, "seconds": seconds, "faults": faults, "jobs": jobs, "keep_going": keep_going}
+        work = self.named_workload(workload, options)
+        return self._portal.call(self._session.explore(self, work, progress_s=progress_s, **how))
 
     def named_workload(self, workload: str | Workload, options: Mapping[str, Any]) -> Workload:
         """The workload of that name with these options.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from pytest_coordchaos.errors import UsageError
 from pytest_coordchaos.faults.model import (
@@ -25,16 +25,20 @@ from pytest_coordchaos.faults.model import (
 if TYPE_CHECKING:
     from pytest_coordchaos.live_cluster import FaultHandle
     from pytest_coordchaos.portal import Portal
+    from pytest_coordchaos.simulation.remote import RemoteHandle
 
-__all__ = ["ActiveFault", "FaultVerbs"]
+__all__ = ["ActiveFault", "AnyHandle", "FaultVerbs"]
 
 __tracebackhide__ = True  # pytest shows the line of the test that called, not ours
+
+
+AnyHandle: TypeAlias = "FaultHandle | RemoteHandle"
 
 
 class ActiveFault:
     """One or more faults put in force by one verb: call `undo()`, or use it as a context manager."""
 
-    def __init__(self, portal: Portal, handles: list[FaultHandle]) -> None:
+    def __init__(self, portal: Portal, handles: list[AnyHandle]) -> None:
         self._portal = portal
         self._handles = handles
 

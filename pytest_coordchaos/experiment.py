@@ -19,10 +19,14 @@ from pytest_coordchaos.history.model import History
 from pytest_coordchaos.judging import Evidence, judge
 from pytest_coordchaos.live_cluster import LiveCluster
 from pytest_coordchaos.run import Run, RunFault, TestRequest
+from pytest_coordchaos.simulation.remote import RemoteCluster
 from pytest_coordchaos.workloads.driver import Driven, drive
 from pytest_coordchaos.workloads.model import Workload
 
 __all__ = ["Experiment", "by_hand", "measure_idle", "write_up"]
+
+Observed = LiveCluster | RemoteCluster
+"""A cluster as what is written of it needs it."""
 
 _IDLE_S = 1.0
 _SETTLE_S = 15.0
@@ -103,7 +107,7 @@ class Experiment:
         return ()
 
 
-async def measure_idle(cluster: LiveCluster, request: TestRequest, clock: Clock, ledger: Ledger) -> IdleRate | None:
+async def measure_idle(cluster: Observed, request: TestRequest, clock: Clock, ledger: Ledger) -> IdleRate | None:
     """Where nodes spoke on a port that declares no background classes, and a budget asks: the rates of a window without load."""
     undeclared = {port.name for port in cluster.system.all_ports if port.background is None}
     spoken = {total.link.port for total in ledger.between(cluster.nodes).totals if total.offered_bytes}
@@ -114,7 +118,7 @@ async def measure_idle(cluster: LiveCluster, request: TestRequest, clock: Clock,
     return idle_rate(await cluster.ledger(since), cluster.system.all_ports, cluster.nodes)
 
 
-def by_hand(cluster: LiveCluster, start_ns: int, end_ns: int) -> tuple[RunFault, ...]:
+def by_hand(cluster: Observed, start_ns: int, end_ns: int) -> tuple[RunFault, ...]:
     """The faults in force at some time of a window, as the cluster's handles tell."""
     return tuple(
         RunFault(
@@ -131,7 +135,7 @@ def by_hand(cluster: LiveCluster, start_ns: int, end_ns: int) -> tuple[RunFault,
 
 
 async def write_up(
-    cluster: LiveCluster,
+    cluster: Observed,
     request: TestRequest,
     workload: Workload | None,
     evidence: Evidence,
@@ -186,7 +190,7 @@ def _unsent(driven: Driven) -> tuple[str, ...]:
     return (f"{driven.unsent} operations of the schedule were never sent: no client was free",) if driven.unsent else ()
 
 
-def _deaths(cluster: LiveCluster) -> tuple[str, ...]:
+def _deaths(cluster: Observed) -> tuple[str, ...]:
     """Nodes that nobody killed and that are dead all the same."""
     killed = {handle.words for handle in cluster.handles if handle.end_ns is None}
     return tuple(

@@ -4,14 +4,37 @@ from __future__ import annotations
 
 import threading
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from pytest_coordchaos.errors import Failed, UsageError
-from pytest_coordchaos.history.recorder import Recorder
 
-__all__ = ["OperationRecord", "Processes"]
+__all__ = ["HandRecorder", "OperationRecord", "Processes"]
 
 __tracebackhide__ = True  # pytest shows the line of the test that called, not ours
+
+
+class HandRecorder(Protocol):
+    """Where operations are recorded: `history.recorder.Recorder`, here or in a simulation's process."""
+
+    def next_process(self) -> int:
+        """A process number that was never handed out."""
+        ...
+
+    def invoke(self, process: int, f: str, key: Any, value: Any, /, *, node: str | None = None) -> int:
+        """An operation begins; returns its id."""
+        ...
+
+    def ok(self, op_id: int, result: Any = None) -> None:
+        """It happened."""
+        ...
+
+    def fail(self, op_id: int, error: str | None = None) -> None:
+        """It surely did not happen."""
+        ...
+
+    def info(self, op_id: int, error: str | None = None) -> None:
+        """Nobody knows."""
+        ...
 
 
 class Processes:
@@ -20,7 +43,7 @@ class Processes:
     A client whose outcome is unknown is never used again (its operation stays open for ever).
     """
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: HandRecorder) -> None:
         self._recorder = recorder
         self._idle: list[int] = []
         self._lock = threading.Lock()
@@ -43,7 +66,7 @@ class OperationRecord:
     or leaving without a word, means that nobody knows (info). Exceptions go on to the caller.
     """
 
-    def __init__(self, recorder: Recorder, processes: Processes, f: str, key: Any, value: Any, node: str | None) -> None:
+    def __init__(self, recorder: HandRecorder, processes: Processes, f: str, key: Any, value: Any, node: str | None) -> None:
         self._recorder = recorder
         self._processes = processes
         self._asked = (f, key, value, node)

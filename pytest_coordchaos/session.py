@@ -7,14 +7,14 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_coordchaos.checkers.registry import INVARIANTS, Invariant
 from pytest_coordchaos.clock import Clock, SystemClock
 from pytest_coordchaos.cluster import Cluster
-from pytest_coordchaos.errors import CoordChaosError, UsageError
+from pytest_coordchaos.errors import CapabilityError, CoordChaosError, UsageError
 from pytest_coordchaos.experiment import Experiment, by_hand, measure_idle, write_up
 from pytest_coordchaos.faults import plan as plans
 from pytest_coordchaos.faults import plan_file
@@ -24,9 +24,12 @@ from pytest_coordchaos.ground import Ground
 from pytest_coordchaos.history.model import History
 from pytest_coordchaos.hops import second_hop
 from pytest_coordchaos.judging import Evidence, faults_not_injected, nothing_recorded, other_size
+from pytest_coordchaos.live_cluster import LiveCluster
+from pytest_coordchaos.open_test import OpenTest
 from pytest_coordchaos.portal import Portal
 from pytest_coordchaos.relay.control_client import Mark
 from pytest_coordchaos.run import Run, TestRequest
+from pytest_coordchaos.simulation.remote import RemoteCluster
 from pytest_coordchaos.starting import start_cluster
 from pytest_coordchaos.system.model import System
 from pytest_coordchaos.verdicts import Status
@@ -36,26 +39,11 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_coordchaos.settings import Settings
+    from pytest_coordchaos.simulation.explore import Exploration
 
 __all__ = ["Session"]
 
 __tracebackhide__ = True  # pytest shows the line of the fixture that started, not ours
-
-_DEFAULT_SECONDS = 5.0
-
-
-@dataclass(slots=True)
-class _Window:
-    """What one test has done so far."""
-
-    request: TestRequest
-    start_ns: int
-    marks: dict[Cluster, Mark] = field(default_factory=dict)
-    used: dict[Cluster, None] = field(default_factory=dict)
-    runs: list[tuple[Cluster, Run]] = field(default_factory=list)
-    early: list[Run] = field(default_factory=list)
-    sizes: set[int] = field(default_factory=set)
-    drawn: int = 0
 
 
 class Session:
@@ -87,7 +75,7 @@ class Session:
         self._ground: Ground | None = None
         self._clusters: list[Cluster] = []
         self._started = self._planned = 0
-        self._window: _Window | None = None
+        self._window: OpenTest | None = None
         self._keep: set[Cluster] = set()
 
     # -- for tests and fixtures --------------------------------------------------------------------
@@ -130,7 +118,7 @@ class Session:
 
     def begin_test(self, request: TestRequest) -> None:
         """Open the window of a test on every cluster that is up."""
-        window = _Window(request=request, start_ns=self._clock.now_ns())
+        window = OpenTest(request=request, start_ns=self._clock.now_ns())
         for cluster in self._clusters:
             window.marks[cluster] = self.portal.call(cluster.live.relay.mark())
         self._window = window
@@ -144,7 +132,7 @@ class Session:
             runs = self.portal.call(self._close_window(window))
         finally:
             for cluster in window.used:
-                self.portal.call(_undo_since(cluster, window.start_ns))
+                self.portal.call(_undo_since(cluster, window.begun_ns(cluster)))
         if failed or any(run.status is not Status.HELD for run in runs if run.verdicts):
             self._keep.update(window.used)
         return runs
@@ -183,31 +171,44 @@ class Session:
         options: Mapping[str, Any],
     ) -> Run:
         """Draw a plan from the test's seed and perform one experiment."""
-        window = self._window or _Window(request=TestRequest(test="", seed=self.settings.seed or 0), start_ns=0)
+        window = self._window or OpenTest(request=TestRequest(test="", seed=self.settings.seed or 0), start_ns=0)
         request = window.request
         window.drawn += 1
         seed = request.seed + window.drawn - 1
         if isinstance(faults, str):
             raise UsageError(f"run(faults={faults!r}) is one text; allowed: a list of fault words")
-        length_s = _checked_seconds(seconds if seconds is not None else request.seconds)
+        length_s = plans.checked_seconds(seconds if seconds is not None else request.seconds)
         words = [fault_words.parse(word) for word in (request.faults if faults is None else faults)]
         fault_words.check_nodes(words, cluster.nodes, cluster.system.roles)
         check_ports(words, cluster.system.all_ports)
         plan = plans.draw(words, cluster.nodes, length_s, seed)
         self._planned += 1
         plan_file.save(plan, cluster.directory / f"plan-{self._planned}.json")
-        experiment = Experiment(
-            cluster=cluster.live,
-            workload=cluster.named_workload(workload, options),
-            plan=plan,
-            request=request,
-            seed=seed,
-            clock=self._clock,
-            known=self._known,
-        )
-        run = await experiment.perform()
+        run = await self._perform(cluster, cluster.named_workload(workload, options), plan, request, seed)
         window.runs.append((cluster, run))
         return run
+
+    async def _perform(self, cluster: Cluster, workload: Workload, plan: plans.Plan, request: TestRequest, seed: int) -> Run:
+        live = cluster.live
+        if isinstance(live, RemoteCluster):
+            return await live.perform(workload, plan, request, seed, self._own_invariants())
+        experiment = Experiment(
+            cluster=live, workload=workload, plan=plan, request=request, seed=seed, clock=self._clock, known=self._known
+        )
+        return await experiment.perform()
+
+    def _own_invariants(self) -> dict[str, Invariant]:
+        return {name: one for name, one in self._known.items() if name not in INVARIANTS}
+
+    async def explore(self, cluster: Cluster, workload: Workload, **how: Any) -> Exploration:
+        """Simulate the cluster's System with many seeds (see `Cluster.explore`); the verdict is the test's."""
+        from pytest_coordchaos.simulation.exploring import explore_system
+
+        request = self._window.request if self._window else TestRequest(test="", seed=self.settings.seed or 0)
+        exploration, run = await explore_system(cluster.system, workload, request, self._own_invariants(), **how)
+        if self._window is not None:
+            self._window.runs.append((cluster, run))
+        return exploration
 
     # -- inside ----------------------------------------------------------------------------------------
 
@@ -223,21 +224,26 @@ class Session:
         if any(one.status is not Status.HELD for one in (*window.early, *(run for _, run in window.runs)) if one.verdicts):
             self._keep.add(cluster)
 
-    async def _start(self, system: System, root: Path) -> Any:
+    async def _start(self, system: System, root: Path) -> LiveCluster | RemoteCluster:
+        request = self._window.request if self._window else TestRequest(test="", seed=self.settings.seed or 0)
+        asked = request.runtime or self.settings.runtime
+        if system.coroutines or asked == "sim":
+            if asked not in ("", "sim", "auto"):
+                raise CapabilityError(f"System({system.name!r}) is made of coroutines, and runtime {asked} runs none")
+            return await RemoteCluster.start(system, root=root, seed=request.seed, asked=asked == "sim")
         if self._ground is None:
             self._ground = await Ground.start(self._root, self.run_id, base_image=self.settings.base_image)
-        request = self._window.request if self._window else TestRequest(test="", seed=self.settings.seed or 0)
         return await start_cluster(
             system,
             ground=self._ground,
             root=root,
             seed=request.seed % 2**32,
             clock=self._clock,
-            asked_runtime=request.runtime or self.settings.runtime,
+            asked_runtime=asked,
             second=second_hop(request.proxy or self.settings.proxy, self.settings.toxiproxy),
         )
 
-    async def _close_window(self, window: _Window) -> tuple[Run, ...]:
+    async def _close_window(self, window: OpenTest) -> tuple[Run, ...]:
         runs = [*(run for _, run in window.runs), *window.early]
         for cluster in window.used:
             hand = await self._hand_run(window, cluster)
@@ -253,11 +259,11 @@ class Session:
             runs[-1] = replace(runs[-1], verdicts=(*runs[-1].verdicts, faults_not_injected(request)))
         return tuple(runs)
 
-    async def _hand_run(self, window: _Window, cluster: Cluster) -> Run | None:
+    async def _hand_run(self, window: OpenTest, cluster: Cluster) -> Run | None:
         """The Run of operations recorded by hand; None when there is nothing to say of them."""
-        live, request = cluster.live, window.request
+        live, request, begun_ns = cluster.live, window.request, window.begun_ns(cluster)
         everything = live.recorder.all()
-        inside = History(tuple(op for op in everything if op.invoke_ns >= window.start_ns))
+        inside = History(tuple(op for op in everything if op.invoke_ns >= begun_ns))
         in_runs = {op.id for owner, run in window.runs if owner is cluster for op in run.history}
         asked = bool(request.invariants or request.budgets)
         if all(op.id in in_runs for op in inside) and (in_runs or not asked):
@@ -267,10 +273,10 @@ class Session:
             system=live.system,
             whole=everything,
             window=inside,
-            start_ns=window.start_ns,
+            start_ns=begun_ns,
             ledger=ledger,
-            faults=by_hand(live, window.start_ns, ledger.end_ns),
-            idle=await measure_idle(live, request, self._clock, ledger),
+            faults=by_hand(live, begun_ns, ledger.end_ns),
+            idle=await measure_idle(live, request, live.clock, ledger),
         )
         return await write_up(live, request, None, evidence, known=self._known, seed=request.seed)
 
@@ -285,11 +291,3 @@ async def _undo_since(cluster: Cluster, start_ns: int) -> None:
     for handle in cluster.live.handles:
         if handle.end_ns is None and handle.start_ns >= start_ns:
             await handle.undo()
-
-
-def _checked_seconds(seconds: float | None) -> float:
-    if seconds is None:
-        return _DEFAULT_SECONDS
-    if not isinstance(seconds, int | float) or not 0 < seconds <= 86_400:
-        raise UsageError(f"seconds={seconds!r} is not allowed; more than 0, at most 86400")
-    return float(seconds)

@@ -20,7 +20,7 @@ __all__ = ["OPTIONS", "PROXIES", "RUNTIMES", "SEED_MAX", "Option", "Settings", "
 Value = bool | int | str | None
 """What an option can hold, as given or as decided."""
 
-RUNTIMES = ("process", "docker", "auto")
+RUNTIMES = ("process", "docker", "sim", "auto")
 """Runtimes that `runtime=` may name; "" leaves the choice to what each System declares."""
 
 PROXIES = ("relay", "toxiproxy")

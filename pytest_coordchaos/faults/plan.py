@@ -14,10 +14,12 @@ from pytest_coordchaos.errors import UsageError
 from pytest_coordchaos.faults.chance import shuffled, uniform
 from pytest_coordchaos.faults.words import Aim, FaultWord, aim, as_word, check_nodes
 
-__all__ = ["MIN_SLOT_S", "Plan", "PlanEvent", "draw"]
+__all__ = ["MIN_SLOT_S", "Plan", "PlanEvent", "checked_seconds", "draw"]
 
 MIN_SLOT_S = 0.25
 """Least seconds for one fault and the gap after it; less proves nothing on a real cluster."""
+
+_DEFAULT_SECONDS = 5.0
 
 _SLOT_S = 1.8
 """Usual seconds of a fault and its gap: long enough to elect a leader under it and after it."""
@@ -64,6 +66,19 @@ class Plan:
     seconds: float
     nodes: tuple[str, ...] = ()
     events: tuple[PlanEvent, ...] = ()
+
+
+def checked_seconds(seconds: float | None) -> float:
+    """The length of a run's load; None: the default.
+
+    Raises:
+        UsageError: It is not above 0, or more than a day.
+    """
+    if seconds is None:
+        return _DEFAULT_SECONDS
+    if not isinstance(seconds, int | float) or not 0 < seconds <= 86_400:
+        raise UsageError(f"seconds={seconds!r} is not allowed; more than 0, at most 86400")
+    return float(seconds)
 
 
 def draw(words: Iterable[FaultWord | str], nodes: Sequence[str], seconds: float, rng: random.Random | int) -> Plan:

@@ -114,6 +114,26 @@ class System:
     workloads: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     name: str = "system"
     jobs: Sequence[Node] = ()
+    coroutines: Mapping[str, Callable[[], Awaitable[Any]]] = field(default_factory=dict)
+
+    @classmethod
+    def from_coroutines(cls, mains: Mapping[str, Callable[[], Awaitable[Any]]], **given: Any) -> System:
+        """A System of plain asyncio services, run in the simulator, unchanged.
+
+        A service listens on its own ports and dials others by node name: `asyncio.open_connection("b", 8080)`. The modules
+        of its program are imported anew for each life of each node, so that nodes share no globals.
+
+        Args:
+            mains: Node name -> coroutine function without arguments, best one of a module.
+            given: As for a System; `ports` with their numbers, or traffic is counted as bytes.
+
+        Raises:
+            UsageError: A main is no coroutine function, or a value is wrong.
+        """
+        for name, main in mains.items():
+            if not callable(main):
+                raise UsageError(f"from_coroutines: {name}={main!r} is not allowed; a coroutine function without arguments")
+        return cls(nodes=tuple(mains), coroutines=dict(mains), **given)
 
     @classmethod
     def from_compose(
@@ -192,6 +212,12 @@ class System:
             raise UsageError(f"{where}: ready_timeout_s={self.ready_timeout_s!r} is not allowed; more than 0 seconds")
 
     def _check_every_node_starts(self) -> None:
+        if self.coroutines:
+            if self.entry is not None or any(self.image_of(name) or self.command_of(name) for name in self.node_names):
+                raise UsageError(f"System({self.name!r}): coroutines go with neither entry, command nor image")
+            if set(self.coroutines) != set(self.node_names):
+                raise UsageError(f"System({self.name!r}): coroutines={', '.join(self.coroutines)} must be one for each node")
+            return
         if any(self.image_of(node.name) or self.command_of(node.name) for node in self.members) == (self.entry is not None):
             raise UsageError(f"System({self.name!r}): give either entry='module:function', or command=[…] or image='…' or both")
         for node in self.members if self.entry is None else ():

@@ -170,6 +170,10 @@ class SimRuntime:
         """What runs, for messages."""
         return f"simulated {node}"
 
+    async def health(self, node: str) -> str:
+        """ "": simulated nodes have no health check of their own."""
+        return ""
+
     def log(self, node: str) -> str:
         """What the node printed, all lives."""
         return "".join(self._logs.get(node, ()))

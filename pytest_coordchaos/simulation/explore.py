@@ -1,0 +1,221 @@
+"""Many seeds of one scenario, in worker processes: until the first that fails, or to the end."""
+
+from __future__ import annotations
+
+import platform
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from pytest_coordchaos.errors import CoordChaosError
+from pytest_coordchaos.run import Run
+from pytest_coordchaos.runtimes.sim.clock import START_NS
+from pytest_coordchaos.runtimes.sim.trace import Record, first_difference
+from pytest_coordchaos.simulation.client import HASH_SEED, Worker
+from pytest_coordchaos.simulation.coverage import statement
+from pytest_coordchaos.simulation.scenario import SeedResult
+
+__all__ = ["Exploration", "explore", "fingerprint"]
+
+_WASTE = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exploration:
+    """What many seeds gave.
+
+    Args:
+        results: One for each seed that was run, by seed.
+        nodes: The system's nodes.
+        failure: The Run of the lowest seed that is not held; None: all held, or it came to no Run.
+        diverged: Where a second run of a seed differed from its first: then no replay can be trusted.
+        checked: How many seeds were run twice.
+        wall_s: How long it took.
+    """
+
+    results: tuple[SeedResult, ...]
+    nodes: tuple[str, ...]
+    failure: Run | None = None
+    diverged: str = ""
+    checked: int = 0
+    wall_s: float = 0.0
+
+    @property
+    def failed(self) -> SeedResult | None:
+        """The lowest seed that is not held."""
+        return next((result for result in self.results if result.verdict != "held"), None)
+
+    @property
+    def faults(self) -> Mapping[str, int]:
+        """Fault words that were carried out -> how often."""
+        total: dict[str, int] = {}
+        for result in self.results:
+            for word, number in result.faults.items():
+                total[word] = total.get(word, 0) + number
+        return dict(sorted(total.items()))
+
+    @property
+    def coverage(self) -> str:
+        """What the partitions of all seeds covered, and promise."""
+        return statement(self.nodes, (groups for result in self.results for groups in result.partitions))
+
+    @property
+    def summary(self) -> str:
+        """A few lines for people."""
+        count, virtual_s = len(self.results), sum(result.virtual_s for result in self.results)
+        faults = ", ".join(f"{word} {number}" for word, number in self.faults.items()) or "none"
+        failed = self.failed
+        lines = [
+            f"{count} seeds in {self.wall_s:.1f} s: {count / max(self.wall_s, 1e-9):.1f} seeds/s, "
+            f"{virtual_s / max(self.wall_s, 1e-9):.0f} simulated seconds a second",
+            f"faults: {faults}",
+            f"coverage: {self.coverage}",
+            f"replays: {self.checked} seeds were run twice; {self.diverged or 'each was the same run'}",
+        ]
+        return "\n".join(lines if failed is None else [f"seed {failed.seed} {failed.verdict}: {failed.summary}", *lines])
+
+
+def explore(
+    scenario: bytes | object,
+    seeds: Iterable[int],
+    *,
+    nodes: tuple[str, ...],
+    jobs: int = 1,
+    keep_going: bool = False,
+    sample: int = 100,
+    told: Callable[[SeedResult], None] | None = None,
+) -> Exploration:
+    """Run seeds, side by side in worker processes.
+
+    Args:
+        scenario: A `Scenario`, or one that `shipping.dumps` made bytes of.
+        seeds: Which.
+        nodes: The system's nodes, for the statement on coverage.
+        jobs: Worker processes.
+        keep_going: Go on after a seed that is not held.
+        sample: One seed in so many is run twice, and so is the one that fails. 0: only that.
+        told: Told of each result as it comes.
+
+    Raises:
+        CoordChaosError: The scenario cannot be simulated, or a worker died.
+    """
+    begun_s = time.perf_counter()
+    crew = _Crew(scenario, iter(seeds), keep_going)
+    found: dict[int, tuple[SeedResult, Run | None]] = {}
+    for result, run in crew.work(jobs):
+        found[result.seed] = (result, run)
+        if told is not None:
+            told(result)
+    ordered = [found[seed] for seed in sorted(found)]
+    failing = next((pair for pair in ordered if pair[0].verdict != "held"), None)
+    twice = [result for place, (result, _) in enumerate(ordered) if sample and place % sample == sample - 1]
+    twice = [*([failing[0]] if failing else []), *twice]
+    return Exploration(
+        results=tuple(result for result, _ in ordered),
+        nodes=nodes,
+        failure=failing[1] if failing else None,
+        diverged=_diverged(scenario, twice),
+        checked=len(twice),
+        wall_s=time.perf_counter() - begun_s,
+    )
+
+
+class _Crew:
+    """Worker processes that take seeds from one source."""
+
+    def __init__(self, scenario: object, seeds: Iterator[int], keep_going: bool) -> None:
+        self._scenario = scenario
+        self._seeds = seeds
+        self._keep_going = keep_going
+        self._lock = threading.Lock()
+        self._stop = False
+        self._found: queue.SimpleQueue[tuple[SeedResult, Run | None] | BaseException | None] = queue.SimpleQueue()
+
+    def work(self, jobs: int) -> Iterator[tuple[SeedResult, Run | None]]:
+        """Results as they come."""
+        workers = [Worker() for _ in range(jobs)]
+        threads = [threading.Thread(target=self._serve, args=(worker,), daemon=True) for worker in workers]
+        try:
+            for thread in threads:
+                thread.start()
+            running = len(threads)
+            while running:
+                one = self._found.get()
+                if one is None:
+                    running -= 1
+                elif isinstance(one, BaseException):
+                    raise one
+                else:
+                    if one[0].verdict != "held" and not self._keep_going:
+                        self._stop = True
+                    yield one
+        finally:
+            self._stop = True
+            for worker in workers:
+                worker.close()
+
+    def _serve(self, worker: Worker) -> None:
+        try:
+            hand_over(worker, self._scenario)
+            while (seed := self._next()) is not None:
+                self._found.put(worker.ask("seed", seed))
+        except CoordChaosError as error:
+            if not self._stop:
+                self._found.put(error)
+        self._found.put(None)
+
+    def _next(self) -> int | None:
+        with self._lock:
+            return None if self._stop else next(self._seeds, None)
+
+
+def hand_over(worker: Worker, scenario: object) -> None:
+    """Give a worker its scenario."""
+    if isinstance(scenario, bytes):
+        worker.ask("take_sent", scenario)
+    else:
+        worker.ask("take", scenario)
+
+
+def _diverged(scenario: object, results: list[SeedResult]) -> str:
+    """Run seeds again in a fresh worker whose memory looks otherwise; where a run differs, say at which step."""
+    for result in results:
+        one, other = Worker(), Worker()
+        try:
+            for worker in (one, other):
+                hand_over(worker, scenario)
+            again, _, records = one.ask("trace", result.seed, _WASTE)
+            if again.trace_hash != result.trace_hash:
+                _, _, others = other.ask("trace", result.seed, 0)
+                return _difference(result.seed, records, others)
+        finally:
+            one.close()
+            other.close()
+    return ""
+
+
+def _difference(seed: int, one: tuple[Record, ...], other: tuple[Record, ...]) -> str:
+    where = first_difference(iter(one), iter(other))
+    text = f"seed {seed} did not run the same way twice: no replay of it can be trusted"
+    return text if where is None else f"{text}; first difference at step {where[0]}: {_words(where[1])}, or {_words(where[2])}"
+
+
+def _words(record: Record | None) -> str:
+    return "the end" if record is None else f"{(record[0] - START_NS) / 1e9:.6f} s {record[1]} {record[2]}"
+
+
+def fingerprint() -> dict[str, Any]:
+    """What must be equal for a replay to be the same run: interpreter, machine, packages, hash seed."""
+    return {
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "machine": platform.machine(),
+        "hash_seed": HASH_SEED,
+        "pytest-coordchaos": version("pytest-coordchaos"),
+        "byteorder": sys.byteorder,
+    }
