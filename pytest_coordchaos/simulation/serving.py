@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import warnings
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,8 +31,6 @@ T = TypeVar("T")
 HandleView = tuple[int, str, int, int | None, tuple[Any, ...]]
 """(number, words, start_ns, end_ns, probes)"""
 
-warnings.simplefilter("ignore", RuntimeWarning)  # what a finished world leaves behind was never awaited, on purpose
-
 
 class Service:
     """The requests of one worker."""
@@ -57,7 +53,6 @@ class Service:
         """Run one seed."""
         assert self._scenario is not None, "a scenario comes first"
         result, run, _ = perform(self._scenario, seed)
-        gc.collect()
         return result, run if result.verdict != "held" else None
 
     def trace(self, seed: int, waste: int = 0) -> tuple[SeedResult, Run | None, tuple[Record, ...]]:
@@ -66,7 +61,6 @@ class Service:
         wasted = [bytearray(number % 512) for number in range(waste)]
         found = perform(self._scenario, seed, keep_trace=True)
         del wasted
-        gc.collect()
         return found
 
     # -- one world ---------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ from pytest_coordchaos.errors import CapabilityError
 from pytest_coordchaos.history.recorder import Recorder
 from pytest_coordchaos.live_cluster import LiveCluster
 from pytest_coordchaos.runtimes.base import Address
+from pytest_coordchaos.runtimes.sim.burial import bury
+from pytest_coordchaos.runtimes.sim.clock import ClockModel
 from pytest_coordchaos.runtimes.sim.disk import DiskModel, SimDisk
 from pytest_coordchaos.runtimes.sim.isolation import own_copy
 from pytest_coordchaos.runtimes.sim.ledger import SimLedger
@@ -41,15 +43,17 @@ class Model:
     Args:
         network: Latencies and losses.
         disk: How long forced writes take.
+        clocks: How wrong clocks are.
     """
 
     network: NetworkModel = field(default_factory=NetworkModel)
     disk: DiskModel = field(default_factory=DiskModel)
+    clocks: ClockModel = field(default_factory=ClockModel)
 
     @classmethod
     def unit(cls) -> Model:
         """Links between nodes take one millisecond, all else is free: latencies count sequential delays."""
-        return cls(network=NetworkModel.unit(), disk=DiskModel.free())
+        return cls(network=NetworkModel.unit(), disk=DiskModel.free(), clocks=ClockModel.exact())
 
 
 class SimClock:
@@ -108,6 +112,8 @@ class World:
         disks = {name: SimDisk(self.loop, name, model.disk, self.tape.disk, ledger) for name in system.node_names}
         self.runtime = SimRuntime(self.loop, self.network, programs_of(system), disks, self.tape.faults)
         self.disks = disks
+        for name in system.node_names:
+            model.clocks.set(self.runtime.clock(name), self.tape.clocks)
         self.cluster: LiveCluster | None = None
 
     def run(self, work: Coroutine[Any, Any, T], *, limit_s: float | None = None) -> T:
@@ -150,7 +156,7 @@ class World:
     def close(self) -> None:
         """The world is over; nothing in it runs any more, not even clean-up. Idempotent."""
         self.recorder.close()
-        self.loop.close()
+        bury(self.loop)
 
 
 def port_numbers(system: System) -> dict[tuple[str, str], int]:

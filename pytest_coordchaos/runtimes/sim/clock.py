@@ -7,14 +7,47 @@ A node's timers count on its own monotonic clock, so a fast clock really fires t
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
-__all__ = ["EPOCH_NS", "START_NS", "NodeClock"]
+from pytest_coordchaos.runtimes.sim.tape import Stream
+
+__all__ = ["EPOCH_NS", "START_NS", "ClockModel", "NodeClock"]
 
 START_NS = 1_000_000_000_000
 """Virtual time at which simulations begin: machines have been up for a while."""
 
 EPOCH_NS = 1_767_225_600_000_000_000
 """Wall time at virtual time 0: 2026-01-01, UTC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockModel:
+    """How wrong machines' clocks are.
+
+    Args:
+        offset_s: Wall clocks are off by at most this, either way.
+        drift: Rates differ from true time by at most this share, either way.
+    """
+
+    offset_s: float = 2.0
+    drift: float = 0.005
+
+    @classmethod
+    def exact(cls) -> ClockModel:
+        """All clocks show the true time."""
+        return cls(offset_s=0.0, drift=0.0)
+
+    def set(self, clock: NodeClock, draws: Stream) -> None:
+        """Draw one machine's clock."""
+        if self.offset_s or self.drift:
+            clock.offset_ns = round(self.offset_s * 1e9 * _either_way(draws))
+            clock.set_rate(1.0 + self.drift * _either_way(draws), START_NS)
+
+
+def _either_way(draws: Stream) -> float:
+    """A number from -1 to 1 in steps of 1/1000; choice 0 is 0."""
+    choice = draws.below(2001)
+    return (choice + 1) // 2 / 1000 * (1 if choice % 2 else -1)
 
 
 class NodeClock:

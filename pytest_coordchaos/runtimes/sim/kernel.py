@@ -80,11 +80,13 @@ class Kernel(Quiet):
         hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(finalizer=self._finish_generator)
         asyncio._set_running_loop(self)
-        active.loop, self._running = self, True
+        active.enter(self)
+        self._running = True
         try:
             self._turn(task, limit_ns)
         finally:
-            active.loop, self._running = None, False
+            active.leave()
+            self._running = False
             self.node, self.cause = None, 0
             asyncio._set_running_loop(None)
             sys.set_asyncgen_hooks(*hooks)
@@ -218,12 +220,17 @@ class Kernel(Quiet):
     def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None, **more: Any) -> Any:
         """asyncio: a task of this loop, with a name that counts in this simulation only."""
         name = name or f"Task-{next(self._task_names)}"
+        if self._over:
+            coro.close()
+            coro = _nothing()
         if self._factory is None:
-            return SimTask(coro, loop=self, name=name, context=context, **more)
-        task = self._factory(self, coro, **({} if context is None else {"context": context}), **more)
-        if isinstance(task, asyncio.Task):
-            task.set_name(name)
-        return task
+            task = SimTask(coro, loop=self, name=name, context=context, **more)
+            task._log_destroy_pending = not self._over  # type: ignore[attr-defined]  # it will never run, and nobody is to blame
+            return task
+        made = self._factory(self, coro, **({} if context is None else {"context": context}), **more)
+        if isinstance(made, asyncio.Task):
+            made.set_name(name)
+        return made
 
     def set_task_factory(self, factory: Any) -> None:
         """asyncio: how tasks are made."""
@@ -240,21 +247,20 @@ class Kernel(Quiet):
         return future
 
     def close(self) -> None:
-        """The simulation is over: from now on nothing that is asked of the loop has an effect. Idempotent.
-
-        What nodes left behind is dropped afterwards, and must not find anything that still works.
-        """
+        """The simulation is over: from now on nothing that is asked of the loop has an effect. Idempotent. See `burial`."""
         if self._over:
             return
         self._over = True
-        for task in asyncio.all_tasks(self):
-            task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's own gather does the same
         self._ready.clear()
         self._timers.clear()
 
     def _finish_generator(self, generator: AsyncGenerator[Any, Any]) -> None:
         if not self._over:
             self.call_soon(self.create_task, generator.aclose())
+
+
+async def _nothing() -> None:
+    """What a task does that is asked for when the world is over."""
 
 
 async def _awaited(future: Any) -> Any:

@@ -256,6 +256,13 @@ class Network:
         else:
             self.unpowered.add(node)
 
+    def silence(self) -> None:
+        """The world is over: every end is as good as closed, so that nobody closes it again, or complains."""
+        ends = [end for ends in self._ends.values() for end in ends]
+        for end in [*ends, *(end for link in self._links.values() for end in link.connections)]:
+            end.mute()
+            end.peer.mute()
+
     def booted(self, node: str) -> None:
         """The machine has power again: peers learn that it knows nothing of their connections."""
         if node in self.unpowered:

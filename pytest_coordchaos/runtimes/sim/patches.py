@@ -18,11 +18,10 @@ from typing import Any
 from pytest_coordchaos.errors import CapabilityError
 from pytest_coordchaos.runtimes.sim import active
 from pytest_coordchaos.runtimes.sim.clock import EPOCH_NS
-from pytest_coordchaos.runtimes.sim.swap import Swapped, swap
+from pytest_coordchaos.runtimes.sim.swap import swap
 
 __all__ = ["install", "reseed", "self_test", "uninstall"]
 
-_swapped: list[Swapped] = []
 _given: dict[str, Any] = {}
 
 _S = 1_000_000_000
@@ -60,18 +59,18 @@ def install() -> None:
     Raises:
         CapabilityError: The interpreter cannot be patched, or the self-test sees a clock that leaks.
     """
-    if _swapped:
+    if active.switches:
         return
     try:
         for name, answer in _TIMES.items():
-            _swapped.append(swap(getattr(time, name), _instead(answer)))
+            active.switches.append(swap(getattr(time, name), _instead(answer)))
         for name, before in _FORMATS.items():
-            _swapped.append(swap(getattr(time, name), _formatted(name, before)))
-        _swapped.append(swap(time.clock_gettime, _clock(1.0 / _S)))
-        _swapped.append(swap(time.clock_gettime_ns, _clock(1)))
-        _swapped.append(swap(datetime.datetime.__dict__["now"], _now))
-        _swapped.append(swap(datetime.datetime.__dict__["utcnow"], _utcnow))
-        _swapped.append(swap(os.urandom, _urandom))
+            active.switches.append(swap(getattr(time, name), _formatted(name, before)))
+        active.switches.append(swap(time.clock_gettime, _clock(1.0 / _S)))
+        active.switches.append(swap(time.clock_gettime_ns, _clock(1)))
+        active.switches.append(swap(datetime.datetime.__dict__["now"], _now))
+        active.switches.append(swap(datetime.datetime.__dict__["utcnow"], _utcnow))
+        active.switches.append(swap(os.urandom, _urandom))
     except (ValueError, KeyError, AttributeError) as error:
         uninstall()
         raise CapabilityError(f"runtime sim needs CPython 3.11 to 3.13 on a 64-bit machine: {error}") from None
@@ -82,8 +81,8 @@ def install() -> None:
 
 def uninstall() -> None:
     """Put everything back. Idempotent."""
-    while _swapped:
-        _swapped.pop().off()
+    while active.switches:
+        active.switches.pop().off()
     for name, value in _given.items():
         setattr(uuid, name, value)
     _given.clear()

@@ -8,6 +8,7 @@ of CPython 3.11 to 3.13 on 64-bit machines; the record's own name is compared fi
 from __future__ import annotations
 
 import ctypes
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -20,9 +21,6 @@ _KEYWORDS = 0x02
 
 _object, _pointer, _size = ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t
 
-Replacement = Callable[[Any, tuple[Any, ...]], Any]
-"""(self, arguments) -> result, or `swap.ORIGINAL`."""
-
 
 class Swapped:
     """One function whose code was exchanged.
@@ -34,7 +32,6 @@ class Swapped:
     def __init__(self, name: str, place: int, old: int, new: object, keep: object) -> None:
         self.name = name
         self._place, self._old, self._new, self._keep = place, old, new, keep
-        self.on()
 
     def on(self) -> None:
         """Put the replacement in force."""
@@ -50,8 +47,11 @@ def swap(function: Any, replacement: Callable[[Callable[..., Any], Any, tuple[An
 
     Args:
         function: A builtin function, or the method descriptor of a builtin type.
-        replacement: Called as (original, self, arguments); `original(self, arguments)` does what the function did. What
-            it raises is printed and lost, so it must not raise.
+        replacement: Called as (original, self, arguments); `original(self, arguments)` does what the function did. C
+            code cannot be handed an exception: one that is raised is printed, and the caller sees a SystemError.
+
+    Returns:
+        The exchange; `on()` puts it in force.
 
     Raises:
         ValueError: The interpreter is not laid out as expected.
@@ -71,6 +71,7 @@ def swap(function: Any, replacement: Callable[[Callable[..., Any], Any, tuple[An
 
 
 def _no_arguments(old: int, replacement: Any) -> tuple[object, object]:
+    """Clocks: they cannot fail, and are asked often."""
     form = ctypes.PYFUNCTYPE(_object, _object, _pointer)
     original = form(old)
     keep = lambda this, arguments: original(this, None)  # noqa: E731 - the C callback needs a plain function that lives on
@@ -78,35 +79,48 @@ def _no_arguments(old: int, replacement: Any) -> tuple[object, object]:
 
 
 def _one_argument(old: int, replacement: Any) -> tuple[object, object]:
-    form = ctypes.PYFUNCTYPE(_object, _object, _object)
-    original = form(old)
+    original = ctypes.PYFUNCTYPE(_object, _object, _object)(old)
     keep = lambda this, arguments: original(this, *arguments)  # noqa: E731 - as above
-    return form(lambda this, argument: replacement(keep, this, (argument,))), keep
+    called = lambda this, argument: _handed(replacement, keep, this, (argument,))  # noqa: E731 - as above
+    return ctypes.PYFUNCTYPE(_pointer, _object, _object)(called), keep
 
 
 def _many_arguments(old: int, replacement: Any) -> tuple[object, object]:
-    form = ctypes.PYFUNCTYPE(_object, _object, _object)
-    original = form(old)
+    original = ctypes.PYFUNCTYPE(_object, _object, _object)(old)
     keep = lambda this, arguments: original(this, arguments)  # noqa: E731 - as above
-    return form(lambda this, arguments: replacement(keep, this, arguments)), keep
+    called = lambda this, arguments: _handed(replacement, keep, this, arguments)  # noqa: E731 - as above
+    return ctypes.PYFUNCTYPE(_pointer, _object, _object)(called), keep
 
 
 def _fast_arguments(old: int, replacement: Any) -> tuple[object, object]:
-    form = ctypes.PYFUNCTYPE(_object, _object, _pointer, _size, _pointer)
-    original = form(old)
+    original = ctypes.PYFUNCTYPE(_object, _object, _pointer, _size, _pointer)(old)
 
     def keep(this: Any, arguments: tuple[Any, ...]) -> Any:
         array = (_object * max(1, len(arguments)))(*arguments)
         return original(this, ctypes.cast(array, _pointer), len(arguments), None)
 
-    def called(this: Any, array: int | None, number: int, keywords: int | None) -> Any:
+    def called(this: Any, array: int | None, number: int, keywords: int | None) -> int:
         names = ctypes.cast(keywords, _object).value if keywords else ()
         total = number + len(names)
         values = ctypes.cast(array, ctypes.POINTER(_object)) if total and array else ()
-        return replacement(keep, this, tuple(values[place] for place in range(total)))
+        return _handed(replacement, keep, this, tuple(values[place] for place in range(total)))
 
-    return form(called), keep
+    return ctypes.PYFUNCTYPE(_pointer, _object, _pointer, _size, _pointer)(called), keep
 
+
+def _handed(replacement: Any, original: Any, this: Any, arguments: tuple[Any, ...]) -> int:
+    """The result's address, for C code that owns it then; 0 where the replacement raised."""
+    try:
+        result = replacement(original, this, arguments)
+    except BaseException:
+        traceback.print_exc()
+        return 0
+    _keep_alive(result)
+    return id(result)
+
+
+_keep_alive = ctypes.pythonapi.Py_IncRef
+_keep_alive.argtypes, _keep_alive.restype = [_object], None
 
 _KINDS: dict[int, Callable[[int, Any], tuple[object, object]]] = {
     _NOARGS: _no_arguments,

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 
 __all__ = ["STREAMS", "Stream", "Tape"]
 
-STREAMS = ("schedule", "network", "disk", "faults", "entropy")
-"""What is drawn: stalls of nodes; latencies, losses, resets; sync times, lost writes; how nodes die; seeds of randomness."""
+STREAMS = ("clocks", "disk", "faults", "network")
+"""What is drawn: offsets and rates of clocks; sync times and lost writes; how nodes die; latencies, losses, resets."""
 
 
 class Stream:
@@ -52,17 +52,16 @@ class Tape:
         keep: Keep the choices made, for `recorded`.
     """
 
-    __slots__ = ("_streams", "disk", "entropy", "faults", "network", "schedule")
+    __slots__ = ("_streams", "clocks", "disk", "faults", "network")
 
     def __init__(self, seed: int, given: Mapping[str, Sequence[int]] | None = None, *, keep: bool = False) -> None:
         def stream(name: str) -> Stream:
             return Stream(f"{seed}/{name}", None if given is None else given.get(name, ()), keep=keep)
 
-        self.schedule = stream("schedule")
-        self.network = stream("network")
+        self.clocks = stream("clocks")
         self.disk = stream("disk")
         self.faults = stream("faults")
-        self.entropy = stream("entropy")
+        self.network = stream("network")
         self._streams = {name: getattr(self, name) for name in STREAMS}
 
     @property

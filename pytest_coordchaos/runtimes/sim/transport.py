@@ -277,6 +277,10 @@ class SimTransport(asyncio.Transport):
             self._send_mark(_RST)
             self.network.forget(self)
 
+    def mute(self) -> None:
+        """The world is over; nothing that is done with this end has an effect."""
+        self._ended = self._closing = self._lost = True
+
     def _finish(self, error: Exception | None, *, tell: bool = True) -> None:
         if self._ended:
             return

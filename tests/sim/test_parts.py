@@ -1,0 +1,86 @@
+"""Small pure parts: the tape, coverage, sending things to workers, the ledger's window."""
+
+from __future__ import annotations
+
+import random
+from types import MappingProxyType
+
+import pytest
+
+from pytest_coordchaos.errors import UsageError
+from pytest_coordchaos.runtimes.sim.clock import START_NS, ClockModel, NodeClock
+from pytest_coordchaos.runtimes.sim.tape import Stream, Tape
+from pytest_coordchaos.simulation.coverage import needed, statement
+from pytest_coordchaos.simulation.shipping import dumps, loads
+
+
+def test_streams_are_independent_and_a_recorded_tape_makes_the_same_choices() -> None:
+    one, other = Tape(7, keep=True), Tape(7)
+    other.disk.below(10)
+    drawn = [one.network.below(1000) for _ in range(50)]
+
+    assert drawn == [other.network.below(1000) for _ in range(50)]
+    assert drawn != [Tape(8).network.below(1000) for _ in range(50)]
+    again = Tape(99, one.recorded)
+    assert [again.network.below(1000) for _ in range(50)] == drawn
+    assert again.network.below(1000) == 0
+    assert one.position == (0, 0, 0, 50)
+
+
+def test_given_choices_are_clipped_to_what_is_allowed() -> None:
+    assert [Stream("", [5, 1]).below(3) for _ in range(1)] == [2]
+
+
+def test_a_tape_of_zeros_is_a_world_with_exact_clocks() -> None:
+    clock = NodeClock()
+    ClockModel().set(clock, Stream("", []))
+    assert (clock.rate, clock.offset_ns) == (1.0, 0)
+    for seed in range(50):
+        ClockModel(offset_s=2.0, drift=0.01).set(clock, Stream(str(seed)))
+        assert 0.99 <= clock.rate <= 1.01
+        assert abs(clock.offset_ns) <= 2e9
+        local = clock.monotonic_ns(START_NS + 10**12)
+        assert abs(clock.virtual_ns(local) - START_NS - 10**12) <= 1
+
+
+def test_needed_partitions_are_those_of_the_paper() -> None:
+    """Five nodes, random splits in two: 7 separate all pairs, 83 make all splits (95 %)."""
+    assert needed(10, 8 / 15) == 7
+    assert needed(15, 1 / 15) == 83
+
+
+def test_the_statement_counts_what_was_separated() -> None:
+    nodes = ("n1", "n2", "n3")
+    assert statement(nodes, []) == "no partition was made"
+    text = statement(nodes, [(("n1",), ("n2", "n3")), (("n2", "n3"), ("n1",))])
+    assert text.startswith("2 partitions separated 2 of 3 pairs and made 1 of 3 splits in two; ")
+    assert "neither" in text
+
+
+def _of_a_module(x: int) -> int:
+    return x + 1
+
+
+def test_functions_travel_by_name_by_code_and_with_what_they_close_over() -> None:
+    offset = 10
+
+    def inner(x: int, *, more: int = 1) -> int:
+        return x + offset + more + random.Random(0).randrange(1)
+
+    def recursive(n: int) -> int:
+        return 1 if n == 0 else n * recursive(n - 1)
+
+    sent = loads(dumps({"a": _of_a_module, "b": inner, "c": lambda x: inner(x) * 2, "d": recursive}))
+
+    assert sent["a"](1) == 2
+    assert sent["b"](1) == 12
+    assert sent["c"](1) == 24
+    assert sent["d"](5) == 120
+    assert loads(dumps(MappingProxyType({1: "a"})))[1] == "a"
+
+
+def test_what_cannot_travel_is_named() -> None:
+    import threading
+
+    with pytest.raises(UsageError, match="cannot be sent there: cannot pickle"):
+        dumps({"lock": threading.Lock()})
