@@ -6,8 +6,10 @@ states the rules and each has a test.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+
+from pytest_coordchaos.cost.critical_path import CriticalPath
 
 __all__ = ["Ledger", "LinkId", "LinkTotals", "Message"]
 
@@ -81,6 +83,7 @@ class Ledger:
         totals: Per link and direction.
         start_ns, end_ns: The window.
         bypasses: One sentence each: traffic seen that went round the relay.
+        paths: Operation id -> what its answer waited for; only a simulator knows.
         complete: False when records were lost (the relay's store was full); says why in `note`.
     """
 
@@ -91,6 +94,7 @@ class Ledger:
     bypasses: tuple[str, ...] = ()
     complete: bool = True
     note: str = field(default="")
+    paths: Mapping[int, CriticalPath] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Message]:
         return iter(self.messages)
@@ -111,4 +115,5 @@ class Ledger:
             bypasses=self.bypasses,
             complete=self.complete,
             note=self.note,
+            paths=self.paths,
         )

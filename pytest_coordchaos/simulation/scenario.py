@@ -22,7 +22,7 @@ from pytest_coordchaos.run import Run, TestRequest
 from pytest_coordchaos.runtimes.sim import patches
 from pytest_coordchaos.runtimes.sim.trace import Record
 from pytest_coordchaos.simulation.world import Model, World
-from pytest_coordchaos.system.model import System
+from pytest_coordchaos.system.model import CLIENTS, System
 from pytest_coordchaos.verdicts import Status, Verdict
 from pytest_coordchaos.workloads.driver import drive
 from pytest_coordchaos.workloads.model import Client, Workload
@@ -173,7 +173,7 @@ async def _progress(world: World, cluster: LiveCluster, scenario: Scenario, prog
     core = progress.nodes or _majority(world, cluster.nodes)
     rest = frozenset(cluster.nodes) - frozenset(core)
     if rest:
-        await cluster.apply(Partition((frozenset(core), rest)))
+        await cluster.apply(Partition((frozenset((*core, CLIENTS)), rest)))
     since = len(cluster.recorder.all())
     alone = replace(scenario.workload, operations=None, rate_per_s=None, clients=len(core))
     took_s = await _drive_until_ok(world, cluster, alone, core, progress.within_s, since)

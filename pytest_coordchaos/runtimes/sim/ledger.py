@@ -6,18 +6,38 @@ set off the code that sent it. Following causes back from an answer to its reque
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from pytest_coordchaos.cost.critical_path import CriticalPath, Step, paths_of
 from pytest_coordchaos.cost.ledger import Ledger, LinkId, LinkTotals, Message
 from pytest_coordchaos.relay.framing.base import Frame
 from pytest_coordchaos.relay.wire import Mark, WayTotals
 
 __all__ = ["Row", "SimLedger", "WayTally"]
 
-Row = list[object]
+Row = list[Any]
 """[offered_ns, delivered_ns (0: not yet), way (-1: a sync), class or node, size, operations, cause]"""
 
 _NOTHING: WayTotals = (0, 0, 0, 0)
+
+
+class _Steps(Sequence[tuple[Step, int, tuple[int, ...]]]):
+    """Rows as steps of critical paths, made when they are asked for."""
+
+    def __init__(self, ledger: SimLedger) -> None:
+        self._ledger = ledger
+
+    def __len__(self) -> int:
+        return len(self._ledger.rows)
+
+    def __getitem__(self, number: Any) -> Any:
+        offered, delivered, way, name, _, operations, cause = self._ledger.rows[number]
+        if way < 0:
+            return Step(sender=name, receiver=name, name="sync", begun_ns=offered, ended_ns=delivered), cause, operations
+        tally = self._ledger.ways[way]
+        step = Step(sender=tally.sender, receiver=tally.receiver, name=name, begun_ns=offered, ended_ns=delivered)
+        return step, cause, operations
 
 
 class WayTally:
@@ -41,7 +61,7 @@ class SimLedger:
     __slots__ = ("rows", "ways")
 
     def __init__(self) -> None:
-        self.rows: list[list[object]] = [[0, 0, -2, "", 0, (), 0]]
+        self.rows: list[Row] = [[0, 0, -2, "", 0, (), 0]]
         self.ways: list[WayTally] = []
 
     def new_link(self, link: LinkId, protocol: str) -> tuple[int, int]:
@@ -81,24 +101,36 @@ class SimLedger:
             totals=tuple(self._totals(since.totals, until.totals)),
             start_ns=since.time_ns,
             end_ns=until.time_ns,
+            paths=self._paths(since.row, until.row),
         )
+
+    def _paths(self, since: int, until: int) -> Mapping[int, CriticalPath]:
+        """Of the operations answered between two rows."""
+        ways = self.ways
+        nodes = {way.receiver for way in ways[::2]}
+        answers: dict[int, int] = {}
+        for number in range(since, until):
+            way, operations = self.rows[number][2], self.rows[number][5]
+            if operations and way >= 0 and ways[way].receiver not in nodes:
+                answers.update(dict.fromkeys(operations, number))
+        return paths_of(_Steps(self), answers.items(), nodes) if answers else {}
 
     def _messages(self, since: int, until: int) -> list[Message]:
         ways, found = self.ways, []
         for offered, delivered, way, name, size, operations, _ in self.rows[since:until]:
-            if way < 0:  # type: ignore[operator]  # rows are lists for speed; see `Row`
+            if way < 0:
                 continue
-            tally = ways[way]  # type: ignore[call-overload]  # as above
+            tally = ways[way]
             found.append(
                 Message(
-                    offered_ns=offered,  # type: ignore[arg-type]  # as above
-                    delivered_ns=delivered or None,  # type: ignore[arg-type]  # as above
+                    offered_ns=offered,
+                    delivered_ns=delivered or None,
                     link=tally.link,
                     sender=tally.sender,
                     receiver=tally.receiver,
-                    message_class=name,  # type: ignore[arg-type]  # as above
-                    size_bytes=size,  # type: ignore[arg-type]  # as above
-                    operations=operations,  # type: ignore[arg-type]  # as above
+                    message_class=name,
+                    size_bytes=size,
+                    operations=operations,
                 )
             )
         return found
