@@ -30,6 +30,7 @@ class Command:
 COMMANDS: dict[str, Command] = {
     "check": Command(module="pytest_coordchaos.cli_check", help="check a recorded history, or many, for linearizability"),
     "relay": Command(module="pytest_coordchaos.cli_relay", help="run the relay by itself, as a drop-in for toxiproxy-server"),
+    "campaign": Command(module="pytest_coordchaos.cli_campaign", help="run one test in the simulator with many seeds"),
 }
 """Subcommand name -> where it lives."""
 

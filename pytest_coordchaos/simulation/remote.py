@@ -19,6 +19,7 @@ from pytest_coordchaos.history.model import History
 from pytest_coordchaos.relay.wire import Mark, ProbeResult
 from pytest_coordchaos.run import Run, TestRequest
 from pytest_coordchaos.runtimes.base import NodeState
+from pytest_coordchaos.simulation.capture import capture
 from pytest_coordchaos.simulation.client import Worker
 from pytest_coordchaos.system.model import System
 from pytest_coordchaos.workloads.model import Workload
@@ -233,6 +234,7 @@ class RemoteCluster:
         self, workload: Workload, plan: Plan, request: TestRequest, seed: int, known: Mapping[str, Invariant]
     ) -> Run:
         """One experiment, inside."""
+        capture(self.system, workload, plan, request, known)
         run, self.trace = await self._ask("perform", workload, plan, request, seed, known)
         found: Run = run
         return found

@@ -45,9 +45,10 @@ class Service:
         """The scenario of the seeds to come."""
         self._scenario = scenario
 
-    def take_sent(self, scenario: bytes) -> None:
-        """The scenario of the seeds to come, as another process sent it."""
-        self._scenario = loads(scenario)
+    def take_sent(self, parts: bytes) -> tuple[str, ...]:
+        """The scenario of the seeds to come, as a test wrote it down; returns its nodes."""
+        self._scenario = Scenario(**loads(parts))
+        return self._scenario.system.node_names
 
     def seed(self, seed: int) -> tuple[SeedResult, Run | None]:
         """Run one seed."""

@@ -96,9 +96,9 @@ def test_a_seed_is_one_run_and_another_seed_another() -> None:
     assert sum(first.faults.values()) >= 5
 
 
-def test_ten_seeds_with_faults_hold_and_the_quorum_left_alone_goes_on() -> None:
+def test_seeds_with_faults_hold_and_the_quorum_left_alone_goes_on() -> None:
     scenario = Scenario(system=FIVE, workload=register(rate_per_s=20), faults=FAULTS, seconds=8, progress=Progress(within_s=10.0))
-    results = [perform(scenario, seed)[0] for seed in range(100, 110)]
+    results = [perform(scenario, seed)[0] for seed in range(100, 104)]
 
     assert {result.verdict for result in results} == {"held"}, [r.summary for r in results if r.summary]
     assert all(result.partitions for result in results)

@@ -1,0 +1,159 @@
+"""`coordchaos campaign`: one test of the simulator with many seeds, in worker processes, resumed where it was stopped."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from pytest_coordchaos.errors import CoordChaosError, UsageError
+from pytest_coordchaos.simulation.capture import VARIABLE
+from pytest_coordchaos.simulation.client import Worker
+from pytest_coordchaos.simulation.explore import Exploration, explore, fingerprint
+from pytest_coordchaos.simulation.scenario import SeedResult
+
+__all__ = ["PARSER", "add_arguments", "run"]
+
+HELD, VIOLATED, UNKNOWN, USAGE_ERROR = 0, 1, 2, 64
+
+PARSER: Mapping[str, object] = {
+    "formatter_class": argparse.RawDescriptionHelpFormatter,
+    "description": "Run one test's experiment in the simulator with many seeds.",
+    "epilog": """\
+TEST runs once in the simulator; what its cluster.run(...) asks for (system, workload, fault words, seconds,
+invariants, budgets) is then run with every seed. Verbs that the test calls itself are not repeated.
+
+exit codes:
+  0   every seed held
+  1   a seed was violated
+  2   a seed is unknown, or did not run the same way twice
+  64  bad usage; the test makes no simulated run; FILE is of another scenario or environment
+
+FILE holds one line for the environment and one for each seed: seed, verdict, trace_hash, operations,
+virtual_s, wall_s, faults. Seeds that are in it already are not run again.""",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("test", metavar="TEST", help="a test as pytest names it: path/test_file.py::test_name")
+    parser.add_argument("--seeds", type=_seeds, default=range(100), metavar="A:B", help="seeds A to B - 1 (default: 0:100)")
+    parser.add_argument("--jobs", type=_jobs, default=1, metavar="N", help="worker processes (default: 1)")
+    parser.add_argument(
+        "--shard", type=_shard, default=(0, 1), metavar="I/N", help="only every N-th seed, from the I-th (1/N to N/N)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="one JSON line a seed; goes on where it was stopped")
+    parser.add_argument("--keep-going", action="store_true", help="do not stop at the first seed that fails")
+
+
+def _seeds(text: str) -> range:
+    first, colon, last = text.partition(":")
+    if first.isdecimal() and (last.isdecimal() or not colon):
+        found = range(int(first), int(last)) if colon else range(int(first), int(first) + 1)
+        if found:
+            return found
+    raise argparse.ArgumentTypeError(f"{text!r} is not allowed; A:B with A below B, or one seed")
+
+
+def _jobs(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1024:
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; a number from 1 to 1024")
+    return int(text)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    which, slash, of = text.partition("/")
+    if slash and which.isdecimal() and of.isdecimal() and 1 <= int(which) <= int(of):
+        return int(which) - 1, int(of)
+    raise argparse.ArgumentTypeError(f"{text!r} is not allowed; I/N with I from 1 to N")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it; returns the exit code."""
+    shard, shards = arguments.shard
+    try:
+        scenario = _scenario_of(arguments.test)
+        wanted = [seed for seed in arguments.seeds if seed % shards == shard]
+        done = {} if arguments.json is None else _begun(arguments.json, arguments.test)
+        found = _explored(scenario, [seed for seed in wanted if seed not in done], arguments)
+    except CoordChaosError as error:
+        print(f"coordchaos campaign: {error}", file=sys.stderr)
+        return USAGE_ERROR
+    return _concluded(found, [verdict for seed, verdict in done.items() if seed in wanted], arguments.test)
+
+
+def _explored(scenario: bytes, seeds: list[int], arguments: argparse.Namespace) -> Exploration:
+    worker = Worker()
+    try:
+        nodes: tuple[str, ...] = worker.ask("take_sent", scenario)
+    finally:
+        worker.close()
+
+    def told(result: SeedResult) -> None:
+        if result.verdict != "held":
+            print(f"seed {result.seed} {result.verdict}: {result.summary}", flush=True)
+        if arguments.json is not None:
+            with arguments.json.open("a") as file:
+                file.write(json.dumps(result.as_plain()) + "\n")
+
+    return explore(scenario, seeds, nodes=nodes, jobs=arguments.jobs, keep_going=arguments.keep_going, told=told)
+
+
+def _concluded(found: Exploration, before: list[str], test: str) -> int:
+    print(found.summary)
+    if before:
+        print(f"before: {len(before)} seeds of the file, {before.count('held')} held")
+    failed = found.failed
+    if failed is not None:
+        print(f"Reproduce: coordchaos campaign {test} --seeds {failed.seed}")
+        print("(the same run wherever this is the same: " + ", ".join(f"{k} {v}" for k, v in fingerprint().items()) + ")")
+    verdicts = {result.verdict for result in found.results} | set(before)
+    return VIOLATED if "violated" in verdicts else UNKNOWN if "unknown" in verdicts or found.diverged else HELD
+
+
+def _begun(file: Path, test: str) -> dict[int, str]:
+    """Verdicts of the seeds that are in the file; begins it when there is none.
+
+    Raises:
+        UsageError: It is of another test, or of another environment: its seeds would not be the same runs.
+    """
+    own = {"campaign": test, "environment": fingerprint()}
+    if not file.exists() or not file.read_text().strip():
+        file.write_text(json.dumps(own) + "\n")
+        return {}
+    try:
+        head, *lines = [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")]
+        done = {int(line["seed"]): str(line["verdict"]) for line in lines}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{file} is no file of a campaign ({error}); give another name") from None
+    if head != own:
+        raise UsageError(f"{file} is of {head}, and this is {own}: the same seeds would be other runs; give another name")
+    return done
+
+
+def _scenario_of(test: str) -> bytes:
+    """Run the test once and take what it runs."""
+    with tempfile.TemporaryDirectory(prefix="coordchaos-") as place:
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "--coordchaos",
+            "--coordchaos-runtime=sim",
+            "-p",
+            "no:cacheprovider",
+            test,
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, VARIABLE: place}, check=False)
+        scenarios = sorted(Path(place).iterdir(), key=lambda file: int(file.stem))
+        if not scenarios:
+            raise UsageError(f"{test} makes no simulated run (pytest ended with {done.returncode}):\n{done.stdout[-2000:]}")
+        if len(scenarios) > 1:
+            print(f"{test} calls run(...) {len(scenarios)} times; the campaign is about the first")
+        return scenarios[0].read_bytes()
