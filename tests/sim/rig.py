@@ -44,7 +44,7 @@ class Rig:
         self.network = Network(self.loop, self.ledger, model, self.tape.network, ("a", "b", "c"), ports)
         self.loop.network = self.network
         self.nodes = {name: SimNode(name, 0, number, NodeClock()) for number, name in enumerate("abc", start=1)}
-        self.network.lives.update(self.nodes)
+        self.network.lives.extend(self.nodes.values())
 
     def on(self, name: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run as that node."""

@@ -286,7 +286,7 @@ def test_a_killed_node_resets_its_peers_and_one_without_power_says_nothing_until
             rig.on("b", client(seen))
             await asyncio.sleep(1)
             node.halted = node.dead = True
-            rig.network.died("a", power=power)
+            rig.network.died(node, power=power)
             await asyncio.sleep(60)
             assert seen == (["reset"] if power else [])
             rig.network.booted("a")

@@ -34,8 +34,9 @@ def bury(loop: SimLoop) -> None:
             task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's own gather does the same
             _close(task.get_coro())
         tasks.clear()
-        for node in loop.network.lives.values():
+        for node in loop.network.lives:
             node.parked.clear()
+            node.kept.clear()
         gc.collect()
 
 

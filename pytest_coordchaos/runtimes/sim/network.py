@@ -61,7 +61,7 @@ class Network:
         self.model = model
         self.draws = draws
         self.hosts = {name: f"10.0.0.{number}" for number, name in enumerate(names, start=1)}
-        self.lives: dict[str, SimNode] = {}
+        self.lives: list[SimNode] = []  # dead ones too: what they left must not be collected, or its clean-up would run
         self.unpowered: set[str] = set()
         self.talkers: dict[Link, Way] = {}
         self._names = {host: name for name, host in self.hosts.items()}
@@ -239,13 +239,17 @@ class Network:
 
     # -- machines ----------------------------------------------------------------------------------
 
-    def died(self, node: str, *, power: bool) -> None:
+    def died(self, life: SimNode, *, power: bool) -> None:
         """A node's program is gone. With power the machine resets its connections; without, it says nothing.
 
         Args:
-            node: Which.
+            life: Which.
             power: The machine lives on.
         """
+        node = life.name
+        tasks = sorted(asyncio.all_tasks(self.loop), key=hash)
+        life.kept += [task for task in tasks if getattr(task, "node", None) is life]
+        life.kept += self._ends.get(node, ())
         for udp in [key for key in self._datagrams if key[0] == node]:
             del self._datagrams[udp]
         for key in [key for key in self._servers if key[0] == node]:

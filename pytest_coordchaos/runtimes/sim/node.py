@@ -28,11 +28,12 @@ class SimNode:
         halted: Its callbacks are put aside.
         dead: It will never run again.
         parked: Callbacks put aside, in order.
+        kept: What a dead life left: its tasks and connections, so that none of them is ever collected.
         output: What it printed.
         modules: Modules that it has a copy of its own of.
     """
 
-    __slots__ = ("clock", "dead", "halted", "incarnation", "modules", "name", "number", "output", "parked")
+    __slots__ = ("clock", "dead", "halted", "incarnation", "kept", "modules", "name", "number", "output", "parked")
 
     def __init__(self, name: str, incarnation: int, number: int, clock: NodeClock) -> None:
         self.name = name
@@ -41,6 +42,7 @@ class SimNode:
         self.clock = clock
         self.halted = self.dead = False
         self.parked: deque[SimHandle] = deque()
+        self.kept: list[object] = []
         self.output: list[str] = []
         self.modules: dict[str, ModuleType] = {}
 

@@ -92,7 +92,8 @@ class SimRuntime:
         number = 1 + list(self._programs).index(spec.name) + life * len(self._programs)
         node = SimNode(spec.name, life, number, self._clocks[spec.name])
         node.output = log
-        self._lives[spec.name] = self._network.lives[spec.name] = node
+        self._lives[spec.name] = node
+        self._network.lives.append(node)
         self._status[spec.name] = None
         self._network.booted(spec.name)
         context = Context()
@@ -106,6 +107,8 @@ class SimRuntime:
     def _ended(self, node: SimNode, task: Any) -> None:
         """Its main returned or raised: the process is over, whatever else it had running."""
         error = None if task.cancelled() else task.exception()
+        if node.dead:
+            return  # it has exited, and that was its last word
         if error is not None:
             node.output.append("".join(traceback.format_exception(error)))
         self._over(node, 1 if error is not None or task.cancelled() else 0)
@@ -120,7 +123,7 @@ class SimRuntime:
         if not node.dead:
             node.halted = node.dead = True
             self._status[node.name] = status
-            self._network.died(node.name, power=True)
+            self._network.died(node, power=True)
 
     async def kill(self, node: str) -> None:
         """Never run the node's present life again; by draw its machine loses power too, and with it what was not synced."""
@@ -131,7 +134,7 @@ class SimRuntime:
         life.halted = life.dead = True
         self._status[node] = -9
         self.kills += 1
-        self._network.died(node, power=power)
+        self._network.died(life, power=power)
         if not power:
             self.power_losses += 1
             lost = self._disks[node].lose_power()

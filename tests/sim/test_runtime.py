@@ -1,0 +1,203 @@
+"""What the sim runtime promises of nodes, with coroutines instead of programs: the same promises as the other runtimes'."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+
+from pytest_coordchaos.errors import CapabilityError, FaultError, StartError, UsageError
+from pytest_coordchaos.runtimes.base import Capability, NodeSpec, NodeState
+from pytest_coordchaos.runtimes.sim import fences, patches
+from pytest_coordchaos.simulation.world import World
+from pytest_coordchaos.system.model import Port, System
+
+Story = Callable[[World], Awaitable[None]]
+SPEC = NodeSpec(name="n1", argv=(), directory=None)  # type: ignore[arg-type]  # nothing is written in a simulation
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _installed() -> Iterator[None]:
+    patches.install()
+    yield
+    patches.uninstall()
+
+
+def tell(main: Callable[[], Awaitable[None]], story: Story) -> None:
+    """Run a story in a world of one node."""
+    world = World(System.from_coroutines({"n1": main}, ports=[Port("tcp", number=8000)]), 1)
+    fences.install()  # here and not in a fixture: pytest puts its own sys.stdout in place before each test's call
+    try:
+        world.run(story(world), limit_s=1000)  # type: ignore[arg-type]  # stories are coroutine functions
+    finally:
+        world.close()
+        fences.uninstall()
+
+
+async def counts() -> None:
+    """Prints a number every second, whatever happens to it."""
+    try:
+        for number in range(10**6):
+            print(number)
+            await asyncio.sleep(1)
+    finally:
+        print("cleaned up")
+
+
+def test_pause_stops_everything_and_resume_goes_on() -> None:
+    async def story(world: World) -> None:
+        await world.runtime.launch(SPEC)
+        await asyncio.sleep(3.5)
+        await world.runtime.pause("n1")
+        log = world.runtime.log("n1")
+        await asyncio.sleep(100)
+        assert world.runtime.log("n1") == log == "0\n1\n2\n3\n"
+        assert world.runtime.state("n1") is NodeState.PAUSED
+        await world.runtime.resume("n1")
+        assert world.runtime.state("n1") is NodeState.RUNNING
+        await asyncio.sleep(2)
+        assert world.runtime.log("n1") == "0\n1\n2\n3\n4\n5\n"
+
+    tell(counts, story)
+
+
+def test_kill_needs_no_consent_runs_no_clean_up_and_may_be_repeated() -> None:
+    async def story(world: World) -> None:
+        await world.runtime.launch(SPEC)
+        await asyncio.sleep(1.5)
+        await world.runtime.pause("n1")
+        await world.runtime.kill("n1")
+        await world.runtime.kill("n1")
+        await asyncio.sleep(100)
+        assert (world.runtime.state("n1"), world.runtime.exit_status("n1")) == (NodeState.DEAD, -9)
+        assert "cleaned up" not in world.runtime.log("n1")
+        await world.runtime.launch(SPEC)
+        await asyncio.sleep(0.5)
+        gc.collect()  # nothing that a dead life left may be collected: its clean-up would run
+        lines = world.runtime.log("n1").splitlines()
+        assert lines[:2] == ["0", "1"]
+        assert lines[-2:] == ["--- coordchaos: n1 is started again (start 2) ---", "0"]
+
+    tell(counts, story)
+
+
+def test_a_dead_life_that_waits_for_itself_alone_is_kept_and_runs_no_clean_up() -> None:
+    """asyncio holds tasks weakly: a task that only its own queue could wake would be collected, and its clean-up run."""
+
+    async def main() -> None:
+        try:
+            await asyncio.Queue[int]().get()
+        finally:
+            print("cleaned up")
+
+    async def story(world: World) -> None:
+        await world.runtime.launch(SPEC)
+        await asyncio.sleep(1)
+        await world.runtime.kill("n1")
+        await world.runtime.launch(SPEC)
+        gc.collect()
+        await asyncio.sleep(1)
+        assert "cleaned up" not in world.runtime.log("n1")
+
+    tell(main, story)
+
+
+def test_a_dead_node_cannot_be_paused_or_resumed_and_a_live_one_not_launched() -> None:
+    async def story(world: World) -> None:
+        await world.runtime.launch(SPEC)
+        with pytest.raises(UsageError, match=r"launch\('n1'\): the node is alive; kill it first"):
+            await world.runtime.launch(SPEC)
+        await world.runtime.kill("n1")
+        with pytest.raises(FaultError, match=r"pause\('n1'\): n1 is dead"):
+            await world.runtime.pause("n1")
+        with pytest.raises(FaultError, match=r"resume\('n1'\): n1 is dead"):
+            await world.runtime.resume("n1")
+
+    tell(counts, story)
+
+
+@pytest.mark.parametrize("ending", ["returns", "raises", "exits"])
+def test_a_node_whose_main_ends_is_dead_as_a_whole_with_its_status(ending: str) -> None:
+    async def main() -> None:
+        asyncio.get_running_loop().create_task(counts())
+        await asyncio.sleep(1.5)
+        if ending == "raises":
+            raise ValueError("no such quorum")
+        if ending == "exits":
+            raise SystemExit(3)
+
+    async def story(world: World) -> None:
+        await world.runtime.launch(SPEC)
+        await asyncio.sleep(100)
+        log = world.runtime.log("n1")
+        assert world.runtime.exit_status("n1") == {"returns": 0, "raises": 1, "exits": 3}[ending]
+        assert "1\n" in log
+        assert "2\n" not in log
+        assert ("ValueError: no such quorum" in log) == (ending == "raises")
+
+    tell(main, story)
+
+
+def test_ports_refuse_while_a_node_is_down_and_serve_again() -> None:
+    async def main() -> None:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(await reader.readline())
+            writer.close()
+
+        server = await asyncio.start_server(serve, "0.0.0.0", 8000)
+        await server.serve_forever()
+
+    async def echoes() -> bool:
+        try:
+            async with asyncio.timeout(5):
+                reader, writer = await asyncio.open_connection("n1", 8000)
+        except (ConnectionRefusedError, TimeoutError):
+            return False
+        writer.write(b"hello\n")
+        answer = await reader.readline()
+        writer.close()
+        return answer == b"hello\n"
+
+    async def story(world: World) -> None:
+        assert not await echoes()
+        for _ in range(4):
+            await world.runtime.launch(SPEC)
+            await asyncio.sleep(0.1)
+            assert await echoes()
+            await world.runtime.kill("n1")
+            assert not await echoes()
+
+    tell(main, story)
+
+
+def test_what_is_declared_is_done_and_the_rest_refused_by_name() -> None:
+    async def story(world: World) -> None:
+        runtime = world.runtime
+        assert runtime.capabilities == {Capability.CLOCKS, Capability.DISK_SYNCS}
+        for refused in (runtime.reserve(1), runtime.claim_hosts(1)):
+            with pytest.raises(CapabilityError, match="runtime sim"):
+                await refused
+        with pytest.raises(CapabilityError, match="starts no process"):
+            await runtime.spawn_helper("relay", [], log=None, pass_env={})  # type: ignore[arg-type]  # it is refused before
+        assert await runtime.cpu_seconds("n1") == 0.0
+
+    tell(counts, story)
+
+
+def test_stop_ends_everything_may_be_repeated_and_lets_nothing_start_any_more() -> None:
+    async def story(world: World) -> None:
+        await world.runtime.launch(SPEC)
+        await world.runtime.stop()
+        await world.runtime.stop()
+        assert world.runtime.state("n1") is NodeState.DEAD
+        with pytest.raises(StartError, match="the cluster has been stopped"):
+            await world.runtime.launch(SPEC)
+
+    tell(counts, story)
+
+
+def test_a_system_of_real_programs_is_refused() -> None:
+    with pytest.raises(CapabilityError, match="a real program cannot run in sim"):
+        World(System(nodes=1, command=["sleep", "1"]), 1)
