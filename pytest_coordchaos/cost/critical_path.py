@@ -60,24 +60,27 @@ class CriticalPath:
 
 
 def paths_of(
-    rows: Sequence[tuple[Step, int, tuple[int, ...]]], answers: Iterable[tuple[int, int]], nodes: Iterable[str]
+    rows: Sequence[tuple[Step, int]], answered: Iterable[tuple[int, int, int]], nodes: Iterable[str]
 ) -> Mapping[int, CriticalPath]:
     """The path of each operation that was answered.
 
+    Where an operation had to wait for something that was under way when its request arrived (it went with the next
+    batch), its path is the request, and then what came of that.
+
     Args:
-        rows: Number -> (step, number of the row that caused it, operations); row 0 is nobody's.
-        answers: (operation, row of the last message that carried it to its client).
+        rows: Number -> (step, number of the row that caused it); row 0 is nobody's.
+        answered: (operation, row of its request, row of the last message that carried it to its client).
         nodes: Names of the nodes.
     """
-    names = frozenset(nodes)
-    found = {}
-    for operation, answer in answers:
+    names, found = frozenset(nodes), {}
+    for operation, request, answer in answered:
+        first, _ = rows[request]
         steps, row = [], answer
-        while row:
-            step, cause, operations = rows[row]
-            steps.append(step)
-            if step.sender not in names and operation in operations:
-                found[operation] = CriticalPath(operation=operation, steps=tuple(reversed(steps)), nodes=names)
+        while row and row != request:
+            step, cause = rows[row]
+            if step.begun_ns < first.begun_ns:
                 break
+            steps.append(step)
             row = cause
+        found[operation] = CriticalPath(operation=operation, steps=(first, *reversed(steps)), nodes=names)
     return found

@@ -22,7 +22,7 @@ Row = list[Any]
 _NOTHING: WayTotals = (0, 0, 0, 0)
 
 
-class _Steps(Sequence[tuple[Step, int, tuple[int, ...]]]):
+class _Steps(Sequence[tuple[Step, int]]):
     """Rows as steps of critical paths, made when they are asked for."""
 
     def __init__(self, ledger: SimLedger) -> None:
@@ -32,12 +32,12 @@ class _Steps(Sequence[tuple[Step, int, tuple[int, ...]]]):
         return len(self._ledger.rows)
 
     def __getitem__(self, number: Any) -> Any:
-        offered, delivered, way, name, _, operations, cause = self._ledger.rows[number]
+        offered, delivered, way, name, _, _, cause = self._ledger.rows[number]
         if way < 0:
-            return Step(sender=name, receiver=name, name="sync", begun_ns=offered, ended_ns=delivered), cause, operations
+            return Step(sender=name, receiver=name, name="sync", begun_ns=offered, ended_ns=delivered), cause
         tally = self._ledger.ways[way]
         step = Step(sender=tally.sender, receiver=tally.receiver, name=name, begun_ns=offered, ended_ns=delivered)
-        return step, cause, operations
+        return step, cause
 
 
 class WayTally:
@@ -108,12 +108,17 @@ class SimLedger:
         """Of the operations answered between two rows."""
         ways = self.ways
         nodes = {way.receiver for way in ways[::2]}
+        requests: dict[int, int] = {}
         answers: dict[int, int] = {}
         for number in range(since, until):
-            way, operations = self.rows[number][2], self.rows[number][5]
-            if operations and way >= 0 and ways[way].receiver not in nodes:
-                answers.update(dict.fromkeys(operations, number))
-        return paths_of(_Steps(self), answers.items(), nodes) if answers else {}
+            _, _, way, _, _, operations, _ = self.rows[number]
+            if operations and way >= 0:
+                if ways[way].sender not in nodes:
+                    requests.update(dict.fromkeys(operations, number))
+                elif ways[way].receiver not in nodes:
+                    answers.update(dict.fromkeys(operations, number))
+        both = ((operation, requests[operation], row) for operation, row in answers.items() if requests.get(operation, row) < row)
+        return paths_of(_Steps(self), both, nodes)
 
     def _messages(self, since: int, until: int) -> list[Message]:
         ways, found = self.ways, []
