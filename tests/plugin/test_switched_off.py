@@ -88,7 +88,7 @@ HELP = """\
 coordchaos (a marker wins over a flag, a flag over COORDCHAOS_*, that over an ini line):
   --coordchaos          Run the tests that need clusters; otherwise they are skipped.
   --coordchaos-runtime=NAME
-                        Where nodes run: process, docker, auto. Default: what each System declares.
+                        Where nodes run: process, docker, sim, auto. Default: what each System declares.
   --coordchaos-base-image=IMAGE
                         An image with python3, on which our own images stand (runtime docker). Default: python:3-slim.
   --coordchaos-proxy=NAME
@@ -104,7 +104,7 @@ toxiproxy-server on PATH.
 INI_HELP = """\
   coordchaos (bool):    Run the tests that need clusters; otherwise they are skipped.
   coordchaos_runtime (string):
-                        Where nodes run: process, docker, auto. Default: what each System declares.
+                        Where nodes run: process, docker, sim, auto. Default: what each System declares.
   coordchaos_base_image (string):
                         An image with python3, on which our own images stand (runtime docker). Default: python:3-slim.
   coordchaos_proxy (string):

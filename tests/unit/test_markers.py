@@ -126,7 +126,10 @@ WRONG = {
         "marker coordchaos(seed=-1) is not allowed; allowed: a whole number from 0 to 9223372036854775807",
     ),
     "proxy": (coordchaos(proxy="nginx"), "marker coordchaos(proxy='nginx') is not allowed; allowed: relay, toxiproxy"),
-    "runtime": (coordchaos(runtime="cloud"), "marker coordchaos(runtime='cloud') is not allowed; allowed: process, docker, auto"),
+    "runtime": (
+        coordchaos(runtime="cloud"),
+        "marker coordchaos(runtime='cloud') is not allowed; allowed: process, docker, sim, auto",
+    ),
     "allow_unknown": (
         coordchaos(allow_unknown="yes"),
         "marker coordchaos(allow_unknown='yes') is not allowed; allowed: True or False",

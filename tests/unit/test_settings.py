@@ -54,11 +54,11 @@ def test_words_for_false(text: str) -> None:
         (SEED, {"environment": "-1"}, f"COORDCHAOS_SEED=-1 is not allowed; allowed: a whole number from 0 to {SEED_MAX}"),
         (SEED, {"flag": "1.5"}, f"--coordchaos-seed=1.5 is not allowed; allowed: a whole number from 0 to {SEED_MAX}"),
         (SEED, {"flag": "²"}, f"--coordchaos-seed=² is not allowed; allowed: a whole number from 0 to {SEED_MAX}"),
-        (RUNTIME, {"flag": "dokcer"}, "--coordchaos-runtime=dokcer is not allowed; allowed: process, docker, auto"),
+        (RUNTIME, {"flag": "dokcer"}, "--coordchaos-runtime=dokcer is not allowed; allowed: process, docker, sim, auto"),
         (
             RUNTIME,
             {"ini": "k8s", "ini_place": "pytest.ini"},
-            "coordchaos_runtime = k8s in pytest.ini is not allowed; allowed: process, docker, auto",
+            "coordchaos_runtime = k8s in pytest.ini is not allowed; allowed: process, docker, sim, auto",
         ),
         (ENABLED, {"environment": "maybe"}, "COORDCHAOS=maybe is not allowed; allowed: true, false, yes, no, on, off, 1, 0"),
         (REPORT, {"flag": " "}, "--coordchaos-report=  is not allowed; allowed: a directory"),

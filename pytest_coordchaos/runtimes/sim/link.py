@@ -70,16 +70,29 @@ class Way:
     Attributes:
         number: Its number in the ledger; -1: not counted (a node to itself, and probes).
         blocked, refused: What faults say now.
+        surely_held: What a cut holds back now goes on when it is lifted, whatever the draw.
         delay_ns: What faults add to each packet.
         holding: Receivers with packets that a cut holds back.
     """
 
-    __slots__ = ("_base_ns", "_draw", "_jitter_ns", "_tail_ns", "blocked", "delay_ns", "holding", "link", "number", "refused")
+    __slots__ = (
+        "_base_ns",
+        "_draw",
+        "_jitter_ns",
+        "_tail_ns",
+        "blocked",
+        "delay_ns",
+        "holding",
+        "link",
+        "number",
+        "refused",
+        "surely_held",
+    )
 
     def __init__(self, link: Link, number: int, timing: Timing, draws: Stream) -> None:
         self.link = link
         self.number = number
-        self.blocked = self.refused = False
+        self.blocked = self.refused = self.surely_held = False
         self.delay_ns = 0
         self.holding: dict[SimTransport, None] = {}
         self._base_ns = timing.base_ns + (draws.below(timing.spread_ns) if timing.spread_ns else 0)
@@ -101,6 +114,7 @@ class Way:
         self.delay_ns = round(state.delay_ms * 1e6)
         self.refused = state.mode is LinkMode.REFUSE
         self.blocked = state.mode is not LinkMode.PASS
+        self.surely_held = state.mode is LinkMode.HOLD
 
 
 @dataclass(slots=True, eq=False)

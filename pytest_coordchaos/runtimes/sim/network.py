@@ -120,21 +120,21 @@ class Network:
             self._states[link_id.source, link_id.target] = pair
         for (source, target, _), link in self._links.items():
             for way, state in zip((link.up, link.down), self._states.get((source, target), (PASS, PASS)), strict=True):
-                blocked = way.blocked
+                blocked, surely = way.blocked, way.surely_held
                 way.set_state(state)
                 if blocked and not way.blocked:
-                    self._lift(way)
+                    self._lift(way, resets=0 if surely else self.model.resets)
             if link.up.refused:
                 for end in list(link.connections):
                     end.reset()
                     end.peer.reset()
 
-    def _lift(self, way: Way) -> None:
-        """A cut is over: each stream that it held goes on, or is reset, by draw."""
+    def _lift(self, way: Way, *, resets: int) -> None:
+        """A cut is over: each stream that it held goes on, or one in `resets` is reset."""
         holding, way.holding = way.holding, {}
         model, draws = self.model, self.draws
         for end in holding:
-            if model.resets and draws.below(model.resets) == model.resets - 1:
+            if resets and draws.below(resets) == resets - 1:
                 end.reset()
                 end.peer.reset()
             else:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -80,10 +79,6 @@ class SimTransport(asyncio.Transport):
             self._regulate()
         else:
             self._send(bytes(data))
-
-    def writelines(self, list_of_data: Iterable[Any]) -> None:
-        """asyncio: send all as one."""
-        self.write(b"".join(list_of_data))
 
     def write_eof(self) -> None:
         """asyncio: nothing more will be sent; reading goes on."""
