@@ -8,6 +8,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_coordchaos.errors import UsageError
+from pytest_coordchaos.system.coroutines import Main, check_alone, checked_mains
 from pytest_coordchaos.system.port import NAME, Port, check_dialled, port_records
 from pytest_coordchaos.system.protocols import PROTOCOLS
 from pytest_coordchaos.system.readiness import Ready
@@ -114,26 +115,12 @@ class System:
     workloads: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     name: str = "system"
     jobs: Sequence[Node] = ()
-    coroutines: Mapping[str, Callable[[], Awaitable[Any]]] = field(default_factory=dict)
+    coroutines: Mapping[str, Main] = field(default_factory=dict)
 
     @classmethod
-    def from_coroutines(cls, mains: Mapping[str, Callable[[], Awaitable[Any]]], **given: Any) -> System:
-        """A System of plain asyncio services, run in the simulator, unchanged.
-
-        A service listens on its own ports and dials others by node name: `asyncio.open_connection("b", 8080)`. The modules
-        of its program are imported anew for each life of each node, so that nodes share no globals.
-
-        Args:
-            mains: Node name -> coroutine function without arguments, best one of a module.
-            given: As for a System; `ports` with their numbers, or traffic is counted as bytes.
-
-        Raises:
-            UsageError: A main is no coroutine function, or a value is wrong.
-        """
-        for name, main in mains.items():
-            if not callable(main):
-                raise UsageError(f"from_coroutines: {name}={main!r} is not allowed; a coroutine function without arguments")
-        return cls(nodes=tuple(mains), coroutines=dict(mains), **given)
+    def from_coroutines(cls, mains: Mapping[str, Main], **given: Any) -> System:
+        """A System of plain asyncio services (node -> coroutine function), simulated as they are; `given` as for a System."""
+        return cls(nodes=tuple(mains), coroutines=checked_mains(mains), **given)
 
     @classmethod
     def from_compose(
@@ -184,7 +171,8 @@ class System:
         names = [node.name for node in self.everyone]
         if len(set(names)) != len(names):
             raise UsageError(f"System({self.name!r}): two nodes have one name: {', '.join(names)}")
-        self._check_every_node_starts()
+        if not check_alone(self.name, self.coroutines, self.node_names, other=self.entry or self.command or self.image):
+            self._check_every_node_starts()
         self._check_ports_agree()
         for node in self.members:
             check_dialled(getattr(self.ready_of(node.name), "dials", ""), self.ports_of(node.name), f"System({self.name!r})")
@@ -212,12 +200,6 @@ class System:
             raise UsageError(f"{where}: ready_timeout_s={self.ready_timeout_s!r} is not allowed; more than 0 seconds")
 
     def _check_every_node_starts(self) -> None:
-        if self.coroutines:
-            if self.entry is not None or any(self.image_of(name) or self.command_of(name) for name in self.node_names):
-                raise UsageError(f"System({self.name!r}): coroutines go with neither entry, command nor image")
-            if set(self.coroutines) != set(self.node_names):
-                raise UsageError(f"System({self.name!r}): coroutines={', '.join(self.coroutines)} must be one for each node")
-            return
         if any(self.image_of(node.name) or self.command_of(node.name) for node in self.members) == (self.entry is not None):
             raise UsageError(f"System({self.name!r}): give either entry='module:function', or command=[…] or image='…' or both")
         for node in self.members if self.entry is None else ():

@@ -12,6 +12,7 @@ from pytest_coordchaos.runtimes.sim.clock import START_NS, ClockModel, NodeClock
 from pytest_coordchaos.runtimes.sim.tape import Stream, Tape
 from pytest_coordchaos.simulation.coverage import needed, statement
 from pytest_coordchaos.simulation.shipping import dumps, loads
+from pytest_coordchaos.system.model import System
 
 
 def test_streams_are_independent_and_a_recorded_tape_makes_the_same_choices() -> None:
@@ -84,3 +85,17 @@ def test_what_cannot_travel_is_named() -> None:
 
     with pytest.raises(UsageError, match="cannot be sent there: cannot pickle"):
         dumps({"lock": threading.Lock()})
+
+
+def test_a_system_of_coroutines_takes_one_function_for_each_node_and_nothing_else() -> None:
+    async def main() -> None:
+        pass
+
+    coroutine = main()
+    with pytest.raises(UsageError, match="a coroutine function without arguments"):
+        System.from_coroutines({"a": coroutine})  # type: ignore[dict-item]  # the mistake under test
+    coroutine.close()
+    with pytest.raises(UsageError, match="neither entry, command nor image"):
+        System.from_coroutines({"a": main}, command=["sleep"])
+    with pytest.raises(UsageError, match="must be one for each node"):
+        System(nodes=["a", "b"], coroutines={"a": main})
