@@ -32,7 +32,7 @@ exit codes:
   0   every seed held
   1   a seed was violated
   2   a seed is unknown, or did not run the same way twice
-  64  bad usage; the test makes no simulated run; FILE is of another scenario or environment
+  64  bad usage; the test makes no simulated run; FILE is of another test or environment
 
 FILE holds one line for the environment and one for each seed: seed, verdict, trace_hash, operations,
 virtual_s, wall_s, faults. Seeds that are in it already are not run again.""",
@@ -123,11 +123,15 @@ def _begun(file: Path, test: str) -> dict[int, str]:
         UsageError: It is of another test, or of another environment: its seeds would not be the same runs.
     """
     own = {"campaign": test, "environment": fingerprint()}
-    if not file.exists() or not file.read_text().strip():
+    text = file.read_text() if file.exists() else ""
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        file.write_text(whole)  # it was stopped in the middle of a line
+    if not whole.strip():
         file.write_text(json.dumps(own) + "\n")
         return {}
     try:
-        head, *lines = [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")]
+        head, *lines = map(json.loads, whole.splitlines())
         done = {int(line["seed"]): str(line["verdict"]) for line in lines}
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{file} is no file of a campaign ({error}); give another name") from None

@@ -142,8 +142,12 @@ def test_a_campaign_writes_a_line_a_seed_and_goes_on_where_it_was(pytester: pyte
     assert [line["seed"] for line in lines[1:]] == [0, 2]
     assert {"verdict", "trace_hash", "operations", "virtual_s", "wall_s", "faults"} <= set(lines[1])
 
+    with (pytester.path / "out.jsonl").open("a") as file:
+        file.write('{"seed": 1, "faults": {}')  # stopped in the middle of a line
     again = campaign("test_raft.py::test_too_dear", "--seeds", "0:3", "--json", "out.jsonl", "--keep-going")
     assert "1 seeds in" in again.stdout, again.stdout + again.stderr
+    kept = [json.loads(line) for line in (pytester.path / "out.jsonl").read_text().splitlines()]
+    assert [line["seed"] for line in kept[1:]] == [0, 2, 1]
     other = campaign("test_raft.py::test_verbs", "--seeds", "0:3", "--json", "out.jsonl")
     assert other.returncode == 64
     assert "makes no simulated run" in other.stderr
