@@ -9,22 +9,22 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from time import monotonic_ns
 
 from pytest_coordchaos.faults.model import PASS, DirectionState, LinkMode
 from pytest_coordchaos.relay.datagram_flow import DatagramFlow
+from pytest_coordchaos.relay.datagram_listening import AT_ONCE, LARGEST, DatagramListening
 from pytest_coordchaos.relay.frame_formats import DatagramFormat, format_of
 from pytest_coordchaos.relay.frame_stage import draws_of
 from pytest_coordchaos.relay.probe import Asked, Probe
 from pytest_coordchaos.relay.store import Store, Tally
-from pytest_coordchaos.relay.wire import LinkSpec
+from pytest_coordchaos.relay.wire import Address, LinkSpec
+from pytest_coordchaos.runtimes.doors import Doors
 
 __all__ = ["DatagramLink"]
 
-_LARGEST = 65_535
-_AT_ONCE = 64  # datagrams read in one turn of the loop
 _IDLE_NS = 60_000_000_000
 _SWEEP_S = 15.0
 _MAX_DIALLERS = 1024
@@ -47,12 +47,21 @@ class _Dialler:
         return monotonic_ns() - self.last_ns > _IDLE_NS and not (self.up.keeps or self.down.keeps)
 
 
+@dataclass(slots=True)
+class _Newcomer:
+    """What an address sent before there was a socket by which the node can know it; and when."""
+
+    datagrams: list[tuple[int, bytes]] = field(default_factory=list)
+    task: asyncio.Task[None] | None = None
+
+
 class DatagramLink:
     """A directed edge in force, for datagrams.
 
     Args:
         spec: What it joins.
-        sock: A bound socket: where it listens.
+        listening: Where its diallers send to; others' may send there too.
+        doors: Where sockets of other network namespaces come from.
         store: Where its messages are kept.
         ways: Numbers of its upstream and downstream way.
         seed: Seed of the fates of its datagrams.
@@ -61,27 +70,39 @@ class DatagramLink:
         up_state, down_state: The states in force.
         version: Grows with every change of state.
         dials: Connections begun: none, ever.
+        node_has_ended: Whether the node is known to be dead where its network would keep datagrams for its return.
     """
 
-    def __init__(self, spec: LinkSpec, sock: socket.socket, store: Store, ways: tuple[int, int], *, seed: str) -> None:
+    def __init__(
+        self,
+        spec: LinkSpec,
+        listening: DatagramListening,
+        doors: Doors,
+        store: Store,
+        ways: tuple[int, int],
+        *,
+        seed: str,
+    ) -> None:
         self.spec = spec
+        self.listening = listening
+        self.doors = doors
         self.store = store
         self.loop = asyncio.get_running_loop()
         self.up_tally, self.down_tally = Tally(ways[0]), Tally(ways[1])
         self.up_state = self.down_state = PASS
         self.version = self.dials = 0
         self.form = DatagramFormat(format_of(spec.protocol, spec.classes))
+        self.node_has_ended: Callable[[], bool] = lambda: False
         self._draws = [draws_of(f"{seed}:{spec.link}:{way}") for way in ("down", "up")]
-        self._sock = sock
-        sock.setblocking(False)
-        self._diallers: dict[tuple[str, int], _Dialler] = {}
+        self._diallers: dict[Address, _Dialler] = {}
+        self._newcomers: dict[Address, _Newcomer] = {}
         self._sweeper: asyncio.TimerHandle | None = None
+        listening.links.append(self)
 
     @property
-    def address(self) -> tuple[str, int]:
+    def address(self) -> Address:
         """Where it listens."""
-        name: tuple[str, int] = self._sock.getsockname()[:2]
-        return name
+        return self.listening.address
 
     @property
     def takes_frames(self) -> bool:
@@ -95,7 +116,7 @@ class DatagramLink:
 
     async def open(self) -> None:
         """Listen."""
-        self.loop.add_reader(self._sock.fileno(), self._from_diallers)
+        self.listening.open()
         self._sweep()
 
     async def set_states(self, up: DirectionState, down: DirectionState) -> Asked:
@@ -112,37 +133,40 @@ class DatagramLink:
         return 0
 
     def close(self) -> bool:
-        """End it. Nobody else listens there, so nothing is left to give back."""
+        """End it; True when nobody listens there any more and the port was given back."""
         if self._sweeper is not None:
             self._sweeper.cancel()
+        for newcomer in self._newcomers.values():
+            if newcomer.task is not None:
+                newcomer.task.cancel()
         for address in list(self._diallers):
             self.forget(address)
-        self.loop.remove_reader(self._sock.fileno())
-        self._sock.close()
-        return False
+        return self.listening.leave(self)
 
-    def admit(self, address: tuple[str, int], target: tuple[str, int], probe: Probe | None = None) -> socket.socket:
-        """Know a dialler from now on, and send what it sends to `target`; returns the socket at the node's side.
+    def take(self, address: Address, data: bytes) -> None:
+        """A datagram came from a dialler, perhaps one that is not known yet."""
+        now = monotonic_ns()
+        dialler = self._diallers.get(address)
+        if dialler is not None:
+            dialler.last_ns = now
+            dialler.up.offer(data, now)
+            return
+        newcomer = self._newcomers.get(address)
+        if newcomer is None:
+            self._make_room()
+            newcomer = self._newcomers[address] = _Newcomer()
+            newcomer.task = self.loop.create_task(self._let_in(address, newcomer))
+        if len(newcomer.datagrams) < AT_ONCE:
+            newcomer.datagrams.append((now, data))
 
-        Raises:
-            OSError: No socket could be made.
-        """
-        family = socket.AF_INET6 if ":" in target[0] else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_DGRAM)
-        try:
-            sock.setblocking(False)
-            sock.bind((self.spec.upstream_source if probe is None else target[0], 0))
-            sock.connect(target)
-        except OSError:
-            sock.close()
-            raise
-        up = self._flow(upstream=True, send=sock.send, probe=probe)
-        down = self._flow(upstream=False, send=partial(_send_to, self._sock, address), probe=probe)
+    def admit(self, address: Address, sock: socket.socket, probe: Probe | None = None) -> None:
+        """Know a dialler from now on, and the socket by which the node knows it."""
+        up = self._flow(upstream=True, send=partial(self._send_up, sock) if probe is None else sock.send, probe=probe)
+        down = self._flow(upstream=False, send=partial(self.listening.send_to, address), probe=probe)
         self._diallers[address] = dialler = _Dialler(sock, up, down)
         self.loop.add_reader(sock.fileno(), self._from_node, dialler)
-        return sock
 
-    def forget(self, address: tuple[str, int]) -> None:
+    def forget(self, address: Address) -> None:
         """Know a dialler no longer; what was kept for it is lost."""
         dialler = self._diallers.pop(address, None)
         if dialler is not None:
@@ -168,27 +192,39 @@ class DatagramLink:
         flow.set_state(self.up_state if upstream else self.down_state)
         return flow
 
-    def _from_diallers(self) -> None:
-        for _ in range(_AT_ONCE):
-            try:
-                data, name = self._sock.recvfrom(_LARGEST)
-            except OSError:  # nothing more; or a receiver of ours is gone, which is no matter here
-                return
-            address = (name[0], name[1])
-            try:
-                if address not in self._diallers:
-                    self._make_room()
-                    self.admit(address, self.spec.upstream)
-            except OSError:
-                continue  # out of sockets: a network loses datagrams for less
-            dialler = self._diallers[address]
-            dialler.last_ns = now = monotonic_ns()
-            dialler.up.offer(data, now)
+    async def _let_in(self, address: Address, newcomer: _Newcomer) -> None:
+        try:
+            sock = await self._node_socket()
+        except OSError:
+            return  # out of sockets, or the door is gone: a network loses datagrams for less
+        finally:
+            del self._newcomers[address]
+        self.admit(address, sock)
+        for now, data in newcomer.datagrams:
+            self._diallers[address].up.offer(data, now)
+
+    async def _node_socket(self) -> socket.socket:
+        """A socket that sends to the node, from the network in which it lives. OSError: none can be had."""
+        family = socket.AF_INET6 if ":" in self.spec.upstream[0] else socket.AF_INET
+        sock = await self.doors.fresh(self.spec.dial_door, family, socket.SOCK_DGRAM)
+        try:
+            if self.spec.upstream_source:
+                sock.bind((self.spec.upstream_source, 0))
+            sock.connect(self.spec.upstream)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def _send_up(self, sock: socket.socket, data: bytes) -> None:
+        if self.node_has_ended():
+            raise ConnectionRefusedError("the node is dead")
+        sock.send(data)
 
     def _from_node(self, dialler: _Dialler) -> None:
-        for _ in range(_AT_ONCE):
+        for _ in range(AT_ONCE):
             try:
-                data = dialler.sock.recv(_LARGEST)
+                data = dialler.sock.recv(LARGEST)
             except BlockingIOError:
                 return
             except OSError:  # nobody listens at the node: the datagram is lost, as on any network
@@ -197,7 +233,7 @@ class DatagramLink:
             dialler.down.offer(data, now)
 
     def _make_room(self) -> None:
-        if len(self._diallers) >= _MAX_DIALLERS:
+        if self._diallers and len(self._diallers) + len(self._newcomers) >= _MAX_DIALLERS:
             self.forget(min(self._diallers, key=lambda address: self._diallers[address].last_ns))
 
     def _sweep(self) -> None:
@@ -210,10 +246,6 @@ def _silent(state: DirectionState) -> DirectionState:
     """What a state means where nothing can be refused or reset."""
     gone = state.mode is LinkMode.REFUSE or state.replies_lost
     return replace(state, mode=LinkMode.DROP, frames=(), replies_lost=False) if gone else state
-
-
-def _send_to(sock: socket.socket, address: tuple[str, int], data: bytes) -> None:
-    sock.sendto(data, address)
 
 
 def _tell(probe: Probe, upstream: bool, mode: LinkMode, size: int) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from pytest_coordchaos.relay.connection import Connection
 from pytest_coordchaos.relay.ports import HeldPort
+from pytest_coordchaos.relay.sharing import link_from, rival_of
 from pytest_coordchaos.relay.transports import reset
 from pytest_coordchaos.runtimes.doors import Doors
 
@@ -56,8 +57,7 @@ class Listening:
 
     def rival(self, sources: tuple[str, ...]) -> Link | None:
         """A link whose diallers could not be told from these (none given: everybody else)."""
-        mine = set(sources)
-        return next((link for link in self.links if mine & set(link.spec.sources) or (not mine and not link.spec.sources)), None)
+        return rival_of(self.links, sources)
 
     def join(self, link: Link) -> None:
         """Accept for this link too."""
@@ -103,10 +103,7 @@ class Listening:
     def link_of(self, peer: tuple[str, int]) -> Link | None:
         """Whose dialler this is; None: nobody's."""
         expected = self._expected.get((peer[0], peer[1]))
-        if expected is not None:
-            return expected[0]
-        named = next((link for link in self.links if peer[0] in link.spec.sources), None)
-        return named or next((link for link in self.links if not link.spec.sources), None)
+        return expected[0] if expected is not None else link_from(self.links, peer[0])
 
     def _choose(self) -> None:
         self._only = self.links[0] if len(self.links) == 1 and not self.links[0].spec.sources else None

@@ -13,6 +13,7 @@ from pytest_coordchaos.cost.ledger import LinkId
 from pytest_coordchaos.faults.model import DirectionState
 from pytest_coordchaos.relay.bypass import NOT_AVAILABLE, POLL_S, BypassWatch
 from pytest_coordchaos.relay.bypass_namespaces import NOT_READABLE, NamespaceWatch
+from pytest_coordchaos.relay.datagram_listening import DatagramListening
 from pytest_coordchaos.relay.datagram_probe import probe_datagrams
 from pytest_coordchaos.relay.datagrams import DatagramLink
 from pytest_coordchaos.relay.link import Link
@@ -60,6 +61,7 @@ class Relay:
         self._seed = seed if toxic_seed is None else toxic_seed
         self._ports = PortChooser(seed)
         self._listenings: dict[tuple[str, Address], Listening] = {}
+        self._datagram_listenings: dict[tuple[str, Address], DatagramListening] = {}
         self._doors = Doors()
         self._watch = BypassWatch(self._dials)
         self.namespaces = NamespaceWatch()
@@ -88,8 +90,9 @@ class Relay:
                 host, port = specs[min(len(made), len(specs)) - 1].listen
                 raise Conflict(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
             self.links.update((link.spec.link, link) for link in made)
-            self.namespaces.add(spec for spec in specs if spec.dial_door or (spec.node and not is_loopback(spec.node[0])))
-            await self._watch.add([spec for spec in specs if spec.transport == "tcp"])
+            streams = [spec for spec in specs if spec.transport == "tcp"]  # sockets of datagrams name no peer
+            self.namespaces.add(spec for spec in streams if spec.dial_door or (spec.node and not is_loopback(spec.node[0])))
+            await self._watch.add(streams)
             return {link.spec.link: link.address for link in made}
 
     async def apply(self, states: Mapping[LinkId, tuple[DirectionState, DirectionState]]) -> list[ProbeResult]:
@@ -191,28 +194,35 @@ class Relay:
 
     async def _make(self, spec: LinkSpec, way: int) -> AnyLink:
         if spec.transport == "udp":
-            return self._make_datagrams(spec, way)
+            return await self._make_datagrams(spec, way)
         listening = await self._listening(spec)
-        rival = listening.rival(spec.sources)
-        if rival is not None:
-            host, port = spec.listen
-            raise Conflict(f"cannot listen on {host}:{port}: link {spec.link} could not be told from {rival.spec.link} there")
+        _check_rival(spec, listening.rival(spec.sources))
         link = Link(spec, listening, self._doors, self.store, (way, way + 1), seed=self._seed)
         if spec.dial_door:
             link.node_has_ended = partial(self.namespaces.has_ended, spec.link.target)
         return link
 
-    def _make_datagrams(self, spec: LinkSpec, way: int) -> DatagramLink:
-        if spec.listen_door or spec.dial_door or spec.sources:
-            raise Conflict(f"link {spec.link}: datagrams reach no other network namespaces; use TCP, or the process runtime")
-        host, port = spec.listen
-        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
-        try:
-            _ = HeldPort(host, port, sock) if port else self._ports.hold(host, sock)
-        except OSError:
-            sock.close()
-            raise
-        return DatagramLink(spec, sock, self.store, (way, way + 1), seed=self._seed)
+    async def _make_datagrams(self, spec: LinkSpec, way: int) -> DatagramLink:
+        listening = await self._datagram_listening(spec)
+        _check_rival(spec, listening.rival(spec.sources))
+        link = DatagramLink(spec, listening, self._doors, self.store, (way, way + 1), seed=self._seed)
+        if spec.dial_door:
+            link.node_has_ended = partial(self.namespaces.has_ended, spec.link.target)
+        return link
+
+    async def _datagram_listening(self, spec: LinkSpec) -> DatagramListening:
+        """Where a link's diallers send to: a port of its own, or one where others' send to already."""
+        (host, port), door = spec.listen, spec.listen_door
+        found = self._datagram_listenings.get((door, spec.listen))
+        if found is None:
+            sock = await self._doors.fresh(door, socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+            try:
+                held = HeldPort(host, port, sock) if port else self._ports.hold(host, sock)
+            except OSError:
+                sock.close()
+                raise
+            found = self._datagram_listenings[door, held.address] = DatagramListening(sock)
+        return found
 
     async def _listening(self, spec: LinkSpec) -> Listening:
         """Where a link accepts: a port of its own, or one where links from other diallers accept already."""
@@ -230,8 +240,19 @@ class Relay:
         return found
 
     def _end(self, link: AnyLink) -> None:
-        if link.close() and isinstance(link, Link):
-            del self._listenings[link.spec.listen_door, link.address]
+        place = link.spec.listen_door, link.address
+        if not link.close():
+            return
+        if isinstance(link, Link):
+            del self._listenings[place]
+        else:
+            del self._datagram_listenings[place]
+
+
+def _check_rival(spec: LinkSpec, rival: AnyLink | None) -> None:
+    if rival is not None:
+        host, port = spec.listen
+        raise Conflict(f"cannot listen on {host}:{port}: link {spec.link} could not be told from {rival.spec.link} there")
 
 
 def _counts(link: AnyLink) -> LinkCounts:

@@ -17,6 +17,7 @@ from pytest_coordchaos.faults.model import DirectionState, LinkMode
 from pytest_coordchaos.relay.frame_script import script_of
 
 if TYPE_CHECKING:
+    from pytest_coordchaos.relay.datagrams import DatagramLink
     from pytest_coordchaos.relay.link import Link
     from pytest_coordchaos.relay.probe import FarEnd, Probe
     from pytest_coordchaos.relay.wire import LinkSpec
@@ -39,7 +40,7 @@ _SLACK_MS = 50.0  # a delay of d is proven by an arrival in [d, d + slack)
 _TRIES = 3  # a late arrival may be the machine's fault: the best of so many counts
 
 
-def place_of(link: Link) -> tuple[str, int]:
+def place_of(link: Link | DatagramLink) -> tuple[str, int]:
     """Where the link can be dialled, also where it listens on every address."""
     host, port = link.address
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port

@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 import pytest
 
 from pytest_coordchaos.cost.ledger import LinkId
-from pytest_coordchaos.errors import RelayError
 from pytest_coordchaos.faults.model import PASS, DirectionState, FrameKind, FrameRule
 from pytest_coordchaos.relay import datagrams
 from pytest_coordchaos.relay.control_client import RelayControl
@@ -222,12 +221,3 @@ async def test_idle_diallers_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> N
             await until(forgotten, "the dialler is forgotten")
     finally:
         await relay.close()
-
-
-async def test_another_network_namespace_is_refused_in_one_sentence(relay: RelayProcess) -> None:
-    control = await RelayControl.connect(relay.address)
-    link = link_name()
-    made = dataclasses.replace(spec(link, ("127.0.0.1", 9)), transport="udp", dial_door="/nowhere.sock", upstream_source="")
-    with pytest.raises(RelayError, match=f"link {link}: datagrams reach no other network namespaces"):
-        await control.add_links([made])
-    await control.close()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,26 +17,10 @@ from pytest_coordchaos.relay import bypass_namespaces
 from pytest_coordchaos.relay.bypass_namespaces import NOT_READABLE
 from pytest_coordchaos.relay.control_client import LinkSpec, RelayControl
 from pytest_coordchaos.relay.server import Relay
-from pytest_coordchaos.runtimes import ambassador
 from pytest_coordchaos.runtimes.doors import Door
 from tests.relay.rig import DROP, REFUSE, RelayProcess, link_name, rigged, spec
 
 N1, N2, STRANGER = "127.83.5.1", "127.83.5.2", "127.83.5.3"
-
-
-@pytest.fixture
-def door(tmp_path: Path) -> Iterator[str]:
-    """An ambassador of this namespace, behind a path that is too long for a UNIX socket's address."""
-    place = tmp_path / ("long" * 30)
-    place.mkdir()
-    argv = [sys.executable, "-I", "-S", ambassador.__file__, str(place)]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline().startswith("boot ")
-        while not (place / ambassador.SOCKET_NAME).exists():
-            assert process.poll() is None
-        yield str(place / ambassador.SOCKET_NAME)
-        process.kill()
 
 
 async def _three_links(

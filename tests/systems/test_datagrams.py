@@ -16,13 +16,10 @@ PROGRAM = Path(__file__).parent / "programs" / "gossip_node.py"
 
 def gossip_system(nodes: int = 3, **given: object) -> System:
     """Nodes that tell each other rumours."""
-    return System(
-        name="gossip",
-        nodes=nodes,
-        ports=[Port("gossip", transport="udp", protocol="json-lines"), Port("client", protocol="json-lines")],
-        command=[sys.executable, "-S", str(PROGRAM), "{name}", "{bind:gossip}", "{bind:client}", "{peers:gossip:%n=%a}"],
-        **{"ready": ready_port("client"), **given},  # type: ignore[arg-type]  # the tests' own fields
-    )
+    command = [sys.executable, "-S", str(PROGRAM), "{name}", "{bind:gossip}", "{bind:client}", "{peers:gossip:%n=%a}"]
+    ports = [Port("gossip", transport="udp", protocol="json-lines"), Port("client", protocol="json-lines")]
+    fields = {"name": "gossip", "command": command, "ready": ready_port("client"), **given}
+    return System(nodes=nodes, ports=ports, **fields)  # type: ignore[arg-type]  # the tests' own fields
 
 
 @pytest.fixture(scope="module")
