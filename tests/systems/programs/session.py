@@ -36,7 +36,9 @@ async def main(root: Path, run_id: str) -> None:
     phase("guarded")
     runtime = await ProcessRuntime.create(guard, run_id, root)
     (address,) = await runtime.reserve(1)
-    (root / "address.json").write_text(json.dumps([*address, *await runtime.claim_hosts(1)]))
+    fresh = root / "address.new"
+    fresh.write_text(json.dumps([*address, *await runtime.claim_hosts(1)]))
+    fresh.rename(root / "address.json")  # whole, or not there: this process is killed at any moment
     phase("launching")
     echo = [*PYTHON, str(PROGRAMS / "echo_server.py"), address[0], str(address[1]), "reuse"]
     specs = [
