@@ -113,8 +113,9 @@ def _published(system: System) -> dict[tuple[str, str], Address]:
     recipes = [(node.name, node.recipe) for node in system.members if node.recipe is not None]
     places = {(name, port): place for name, recipe in recipes for port, place in recipe.publish.items()}
     for (name, port), place in places.items():
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        streams = system.port(name, port).transport == "tcp"
+        with socket.socket(type=socket.SOCK_STREAM if streams else socket.SOCK_DGRAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(streams))
             try:
                 probe.bind(place)
             except OSError as error:

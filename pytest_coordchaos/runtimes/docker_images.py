@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_coordchaos.errors import StartError, UsageError
 from pytest_coordchaos.runtimes.docker_engine import Engine, EngineError
 from pytest_coordchaos.runtimes.docker_recipe import build
+from pytest_coordchaos.system.protocols import TRANSPORTS
 from pytest_coordchaos.system.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ class Images:
         """
         return await self._once(tuple(modules), lambda: self._of_entry(modules))
 
-    async def of_recipe(self, recipe: Recipe, scratch: Path) -> tuple[int, ...]:
-        """Have a recipe's image: built, pulled, or there already; the TCP ports it exposes.
+    async def of_recipe(self, recipe: Recipe, scratch: Path) -> tuple[tuple[int, str], ...]:
+        """Have a recipe's image: built, pulled, or there already; the ports it exposes, as (number, "tcp" or "udp").
 
         Args:
             scratch: A directory for what the build needs on disk.
@@ -85,7 +86,8 @@ class Images:
         except EngineError as error:
             raise StartError(f"The image {recipe.image!r} is not there, and is never to be pulled: {error}") from None
         exposed = (found.get("Config") or {}).get("ExposedPorts") or {}
-        return tuple(sorted(int(port.partition("/")[0]) for port in exposed if port.endswith("/tcp")))
+        pairs = [(int(number), transport) for number, _, transport in (port.partition("/") for port in exposed)]
+        return tuple(sorted(pair for pair in pairs if pair[1] in TRANSPORTS))
 
     async def _of_build(self, recipe: Recipe, scratch: Path) -> str:
         assert recipe.build is not None

@@ -72,8 +72,8 @@ def _node(project: Project, relations: Relations, node: str, choices: Choices) -
     hosts = {one.target: one.host for one in open_to_host if one.host is not None and choices.publish}
     if hosts and relations.count(name) > 1:
         raise UsageError(f"{where}: {relations.count(name)} instances cannot share a host port; leave it out, or publish=False")
-    publish = {port.name: hosts[port.number] for port in ports if port.number is not None and port.number in hosts}
-    awaited = tuple(port.name for port in declared)
+    publish = {port.name: hosts[key] for port in ports if (key := (port.number, port.transport)) in hosts}
+    awaited = tuple(port.name for port in declared if port.accepts)
     recipe = _recipe(project, relations, node, publish, own_volumes=choices.volumes == "own")
     return Node(
         node,

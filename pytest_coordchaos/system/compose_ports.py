@@ -11,8 +11,9 @@ from pytest_coordchaos.errors import UsageError
 from pytest_coordchaos.system.compose_keys import check_keys
 from pytest_coordchaos.system.compose_values import entries, scalar, whole
 from pytest_coordchaos.system.model import Port
+from pytest_coordchaos.system.protocols import TRANSPORTS
 
-__all__ = ["Published", "exposed", "linked_ports", "published", "with_exposed"]
+__all__ = ["Numbered", "Published", "exposed", "linked_ports", "published", "with_exposed"]
 
 _SHORT = re.compile(
     r"(?:(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]]+):)??(?:(?P<published>\d*(?:-\d+)?):)?(?P<target>\d+(?:-\d+)?)(?:/(?P<protocol>\w+))?"
@@ -20,17 +21,20 @@ _SHORT = re.compile(
 _ANYWHERE = ("", "0.0.0.0", "::", "[::]", "127.0.0.1", "localhost")
 LOOPBACK = "127.0.0.1"
 
+Numbered = tuple[int, str]
+"""A port's number and its transport: the same number of another transport is another port."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
     """A port of the container that the host is to find.
 
     Args:
-        target: Its number in the container.
+        target: What it is in the container.
         host: (address, number) on the host; None: no number was asked for.
     """
 
-    target: int
+    target: Numbered
     host: tuple[str, int] | None
 
 
@@ -42,17 +46,17 @@ def published(service: Mapping[str, Any], where: str) -> list[Published]:
     return found
 
 
-def exposed(service: Mapping[str, Any], where: str) -> list[int]:
-    """The numbers that `expose` gives."""
-    found: list[int] = []
+def exposed(service: Mapping[str, Any], where: str) -> list[Numbered]:
+    """What `expose` gives."""
+    found: list[Numbered] = []
     for item in entries(service.get("expose"), f"{where}: expose"):
         text, _, protocol = scalar(item, f"{where}: expose").partition("/")
-        _only_tcp(protocol or "tcp", f"{where}: expose {item!r}")
-        found += _numbers(text, f"{where}: expose")
+        transport = _transport(protocol or "tcp", f"{where}: expose {item!r}")
+        found += [(number, transport) for number in _numbers(text, f"{where}: expose")]
     return found
 
 
-def linked_ports(declared: Sequence[Port], numbers: Sequence[int], where: str) -> tuple[Port, ...]:
+def linked_ports(declared: Sequence[Port], numbers: Sequence[Numbered], where: str) -> tuple[Port, ...]:
     """The declared ports, then one of undeclared protocol for each number that none of them has.
 
     Raises:
@@ -61,17 +65,22 @@ def linked_ports(declared: Sequence[Port], numbers: Sequence[int], where: str) -
     for port in declared:
         if port.number is None:
             raise UsageError(f"{where}: Port({port.name!r}) needs number=…, the one the service listens on")
-    known = [port.number for port in declared]
+    known = [(port.number, port.transport) for port in declared]
     if len(set(known)) < len(known):
-        raise UsageError(f"{where}: two declared ports have one number: {', '.join(map(str, known))}")
+        raise UsageError(f"{where}: two declared ports have one number: {', '.join(str(number) for number, _ in known)}")
     return with_exposed(tuple(declared), numbers)
 
 
-def with_exposed(ports: tuple[Port, ...], numbers: Sequence[int]) -> tuple[Port, ...]:
-    """Ports with those numbers added that they lack, named by their number; nobody waits for them to accept."""
-    known = {port.number for port in ports}
+def with_exposed(ports: tuple[Port, ...], numbers: Sequence[Numbered]) -> tuple[Port, ...]:
+    """Ports with those numbers added that they lack, named by their number ("53-udp"); nobody waits for them to accept."""
+    known = {(port.number, port.transport) for port in ports}
     more = [number for number in dict.fromkeys(numbers) if number not in known]
-    return (*ports, *(Port(str(number), number=number, listens=False) for number in more))
+    return (*ports, *(Port(_name(one), number=one[0], transport=one[1], listens=False) for one in more))
+
+
+def _name(one: Numbered) -> str:
+    number, transport = one
+    return str(number) if transport == "tcp" else f"{number}-{transport}"
 
 
 def _long(item: Mapping[str, Any], where: str) -> list[Published]:
@@ -88,16 +97,16 @@ def _short(item: str, where: str) -> list[Published]:
     where = f"{where}: ports {item!r}"
     match = _SHORT.fullmatch(item)
     if match is None:
-        raise UsageError(f"{where}: it is no port; allowed: [[HOST:]PUBLISHED:]TARGET[/tcp]")
+        raise UsageError(f"{where}: it is no port; allowed: [[HOST:]PUBLISHED:]TARGET[/tcp|/udp]")
     return _pairs(match["host"] or "", match["published"] or "", match["target"], match["protocol"] or "tcp", where)
 
 
 def _pairs(host: str, number: str, target: str, protocol: str, where: str) -> list[Published]:
-    _only_tcp(protocol, where)
+    transport = _transport(protocol, where)
     if host not in _ANYWHERE and not host.startswith("127."):
         raise UsageError(f"{where}: host address {host!r} is not supported; ports are published on loopback only")
     address = host if host.startswith("127.") else LOOPBACK
-    targets = _numbers(target, where)
+    targets = [(one, transport) for one in _numbers(target, where)]
     if number in ("", "0"):
         return [Published(target=one, host=None) for one in targets]
     numbers = _numbers(number, where)
@@ -114,6 +123,7 @@ def _numbers(text: str, where: str) -> list[int]:
     return list(range(low, high + 1))
 
 
-def _only_tcp(protocol: str, where: str) -> None:
-    if protocol != "tcp":
-        raise UsageError(f"{where}: {protocol!r} is not supported; links of compose projects carry tcp")
+def _transport(protocol: str, where: str) -> str:
+    if protocol.lower() not in TRANSPORTS:
+        raise UsageError(f"{where}: {protocol!r} is not supported; links carry {' and '.join(TRANSPORTS)}")
+    return protocol.lower()

@@ -224,6 +224,9 @@ def test_volumes(system_of: Written, volume: str, expected: tuple[Any, ...]) -> 
         ("22:22", ["22"], {"22": ("127.0.0.1", 22)}),
         ("8000-8001:90-91", ["90", "91"], {"90": ("127.0.0.1", 8000), "91": ("127.0.0.1", 8001)}),
         ("127.0.0.1::80", ["80"], {}),
+        ("53/udp", ["53-udp"], {}),
+        ("5300:53/UDP", ["53-udp"], {"53-udp": ("127.0.0.1", 5300)}),
+        ({"target": 53, "published": 5300, "protocol": "udp"}, ["53-udp"], {"53-udp": ("127.0.0.1", 5300)}),
         ({"target": 80, "published": "8080", "protocol": "tcp", "mode": "host"}, ["80"], {"80": ("127.0.0.1", 8080)}),
     ],
 )
@@ -232,6 +235,20 @@ def test_ports(system_of: Written, port: Any, ports: list[str], publish: dict[st
 
     assert [one.name for one in system.ports_of("one")] == ports
     assert recipe_of(system).publish == publish
+
+
+def test_one_number_may_be_a_port_of_tcp_and_one_of_udp(system_of: Written) -> None:
+    declared = [Port("query", number=53, transport="udp"), Port("sql", number=5432)]
+    system = system_of("ports: ['53:53', '5300:53/udp']\nexpose: [5432, '5432/udp']", ports={"one": declared})
+
+    assert [(one.name, one.transport) for one in system.ports_of("one")] == [
+        ("query", "udp"),
+        ("sql", "tcp"),
+        ("5432-udp", "udp"),
+        ("53", "tcp"),
+    ]
+    assert recipe_of(system).publish == {"query": ("127.0.0.1", 5300), "53": ("127.0.0.1", 53)}
+    assert system.ready_of("one").name == "is healthy and port sql accepts"  # type: ignore[union-attr]  # it has one
 
 
 def test_a_build_is_described_for_the_engine(system_of: Written, tmp_path: Path) -> None:
@@ -325,7 +342,8 @@ def test_names_that_no_host_may_have_are_still_services(system_of: Written) -> N
         ("volumes: ['x:/y']", "service one: volumes 'x:/y': volume 'x' is not declared under volumes; declared: none"),
         ("volumes: [x]", r"volumes 'x' is not allowed; \[SOURCE:\]TARGET"),
         ("volumes: [{type: npipe, target: /x}]", "type 'npipe' is not supported"),
-        ("ports: ['80/udp']", "service one: ports '80/udp': 'udp' is not supported"),
+        ("ports: ['80/sctp']", "service one: ports '80/sctp': 'sctp' is not supported; links carry tcp and udp"),
+        ("expose: ['80/sctp']", "service one: expose '80/sctp': 'sctp' is not supported; links carry tcp and udp"),
         ("ports: ['10.1.2.3:80:80']", "host address '10.1.2.3' is not supported; ports are published on loopback only"),
         ("ports: ['8000-8010:80']", "a range of host ports needs a range of targets"),
         ("ports: [eighty]", "it is no port"),
