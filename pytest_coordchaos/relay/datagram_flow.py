@@ -17,7 +17,7 @@ from pytest_coordchaos.relay.toxics.base import NEVER, Item
 from pytest_coordchaos.relay.toxics.chain import Chain
 from pytest_coordchaos.relay.transports import call_at
 
-__all__ = ["DatagramFlow"]
+__all__ = ["DatagramFlow", "message_of"]
 
 
 class DatagramFlow:
@@ -129,12 +129,15 @@ class DatagramFlow:
         if self._store is None:
             return None
         self._store.settle()
-        return self._store.add((self._frame(data),), self._tally, now_ns, 0)
+        message = message_of(data, self._form, self._protocol, self._classes)
+        return self._store.add((message,), self._tally, now_ns, 0)
 
-    def _frame(self, data: bytes) -> Frame:
-        name = self._form.class_of(data)
-        if self._protocol == "frames" and name != DATAGRAM_CLASS:
-            frames = FramesFramer(self._classes).feed(data)
-            if len(frames) == 1:
-                return frames[0]
-        return name, len(data), ()
+
+def message_of(data: bytes, form: DatagramFormat, protocol: str, classes: Mapping[int, str]) -> Frame:
+    """The one message that a datagram is."""
+    name = form.class_of(data)
+    if protocol == "frames" and name != DATAGRAM_CLASS:
+        frames = FramesFramer(classes).feed(data)
+        if len(frames) == 1:
+            return frames[0]
+    return name, len(data), ()

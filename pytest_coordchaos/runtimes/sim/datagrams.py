@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import Context, copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from pytest_coordchaos.relay.framing.base import Frame
+from pytest_coordchaos.relay.datagram_flow import message_of
+from pytest_coordchaos.runtimes.sim.fates import NOTHING, Fates, Packet
+from pytest_coordchaos.runtimes.sim.link import Way
 from pytest_coordchaos.runtimes.sim.node import SimNode
 from pytest_coordchaos.runtimes.sim.sockets import SimSocket
 
@@ -25,6 +28,7 @@ class SimDatagramTransport(asyncio.DatagramTransport):
     Attributes:
         owner: The node it belongs to.
         number: Its port.
+        fates: What its datagrams meet, by whom they are sent to.
     """
 
     def __init__(self, network: Network, number: int | None, remote: tuple[str, int] | None) -> None:
@@ -38,6 +42,7 @@ class SimDatagramTransport(asyncio.DatagramTransport):
         self._remote = remote
         self._protocol: Any = None
         self._closing = False
+        self.fates: dict[tuple[str, int], Fates] = {}
 
     def attach(self, protocol: Any) -> None:
         """The protocol is there."""
@@ -61,11 +66,13 @@ class SimDatagramTransport(asyncio.DatagramTransport):
             return
         send(self.network, self, data, (str(to[0]), int(to[1])))
 
-    def arrive(self, data: bytes, sender: tuple[str, int], row: int, cause: int) -> None:
+    def arrive(self, data: bytes, sender: tuple[str, int], way: Way, row: int, cause: int) -> None:
         """A datagram reached it."""
         if not self._closing:
             loop = self.network.loop
             loop.cause = row or cause
+            if way.number >= 0:
+                self.network.ledger.ways[way.number].delivered += len(data)
             if row:
                 self.network.ledger.arrived(row, 1, loop.now_ns)
             self._protocol.datagram_received(data, sender)
@@ -100,18 +107,43 @@ class SimDatagramTransport(asyncio.DatagramTransport):
 
 def send(network: Network, sender: SimDatagramTransport, data: bytes, to: tuple[str, int]) -> None:
     """Put a datagram on its link: a datagram is a message. What a cut way swallows is gone."""
-    loop, draws, model = network.loop, network.draws, network.model
-    way, receiver = network.datagram_way(sender, to)
-    row, cause = 0, loop.cause
+    loop, (way, _) = network.loop, network.datagram_way(sender, to)
+    row, cause, link = 0, loop.cause, way.link
     if way.number >= 0:
         tally = network.ledger.ways[way.number]
         tally.offered += len(data)
-        frame: Frame = ("datagram", len(data), ())
+        frame = message_of(data, link.datagrams, link.protocol, link.classes)
         row, _ = network.ledger.sent(way.number, (frame,), loop.now_ns, cause)
     loop.trace.add(loop.now_ns, "datagram", crc32(data) << 16 | len(data))
+    packet = (data, row, int(row > 0), cause)
+    if not data or (way.meddling is NOTHING and to not in sender.fates):
+        _travel(network, sender, to, packet)  # a frame stage could not tell an empty datagram from none
+    elif not way.meddling[1]:
+        _fates(network, sender, to, way).put(packet)
+
+
+def _fates(network: Network, sender: SimDatagramTransport, to: tuple[str, int], way: Way) -> Fates:
+    """What this sender's datagrams to that address meet, by what faults say now."""
+    fates = sender.fates.get(to)
+    if fates is None:
+        pass_on = partial(_travel, network, sender, to)
+        fates = Fates(network.loop, network.draws, way.link.protocol, way.link.datagrams, pass_on, sender.abort)
+        sender.fates[to] = fates
+    if fates.wanted is not way.meddling:
+        fates.fit(way.meddling, (b"", 0))
+    return fates
+
+
+def _travel(network: Network, sender: SimDatagramTransport, to: tuple[str, int], packet: Packet) -> None:
+    """By chance it is lost, or comes twice; a way that is cut, or on which replies are lost, swallows it."""
+    loop, draws, model = network.loop, network.draws, network.model
+    data, row, _, cause = packet
+    way, receiver = network.datagram_way(sender, to)
     lost = model.datagram_loss and draws.below(model.datagram_loss) == model.datagram_loss - 1
     copies = 1 + bool(model.datagram_copies and draws.below(model.datagram_copies) == model.datagram_copies - 1)
-    if way.blocked or lost or receiver is None:
+    if way.blocked or way.meddling[1] or lost or receiver is None:
         return
     for _ in range(copies):
-        loop.call_at_ns(loop.now_ns + way.latency_ns(), receiver.arrive, data, sender.name, row, cause, context=receiver.context)
+        loop.call_at_ns(
+            loop.now_ns + way.latency_ns(), receiver.arrive, data, sender.name, way, row, cause, context=receiver.context
+        )

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from pytest_coordchaos.cost.ledger import LinkId
 from pytest_coordchaos.faults.model import DirectionState, LinkMode
+from pytest_coordchaos.relay.frame_formats import DatagramFormat, format_of
+from pytest_coordchaos.runtimes.sim.fates import NOTHING, Meddling
 from pytest_coordchaos.runtimes.sim.tape import Stream
 
 if TYPE_CHECKING:
@@ -72,6 +74,7 @@ class Way:
         blocked, refused: What faults say now.
         surely_held: What a cut holds back now goes on when it is lifted, whatever the draw.
         delay_ns: What faults add to each packet.
+        meddling: What faults do to messages.
         holding: Receivers with packets that a cut holds back.
     """
 
@@ -84,6 +87,7 @@ class Way:
         "delay_ns",
         "holding",
         "link",
+        "meddling",
         "number",
         "refused",
         "surely_held",
@@ -94,6 +98,7 @@ class Way:
         self.number = number
         self.blocked = self.refused = self.surely_held = False
         self.delay_ns = 0
+        self.meddling: Meddling = NOTHING
         self.holding: dict[SimTransport, None] = {}
         self._base_ns = timing.base_ns + (draws.below(timing.spread_ns) if timing.spread_ns else 0)
         self._jitter_ns = timing.jitter_ns
@@ -115,6 +120,9 @@ class Way:
         self.refused = state.mode is LinkMode.REFUSE
         self.blocked = state.mode is not LinkMode.PASS
         self.surely_held = state.mode is LinkMode.HOLD
+        meddling = (state.frames, state.replies_lost)
+        if meddling != self.meddling:
+            self.meddling = NOTHING if meddling == NOTHING else meddling
 
 
 @dataclass(slots=True, eq=False)
@@ -126,5 +134,9 @@ class Link:
     classes: Mapping[int, str] = field(default_factory=dict)
     up: Way = field(init=False)
     down: Way = field(init=False)
+    datagrams: DatagramFormat = field(init=False)
     connections: dict[SimTransport, None] = field(default_factory=dict)
     """The diallers' ends of open connections."""
+
+    def __post_init__(self) -> None:
+        self.datagrams = DatagramFormat(format_of(self.protocol, self.classes))

@@ -67,7 +67,7 @@ class Network:
         self._names = {host: name for name, host in self.hosts.items()}
         self._ports = ports
         self._links: dict[tuple[str, str, int], Link] = {}
-        self._states: dict[tuple[str, str], States] = {}
+        self._states: dict[LinkId | tuple[str, str], States] = {}
         self._servers: dict[tuple[str, int], SimServer] = {}
         self._ends: dict[str, dict[SimTransport, None]] = {}
         self._ephemeral = count(_EPHEMERAL)
@@ -110,24 +110,28 @@ class Network:
             ways = self.ledger.new_link(link.id, protocol)
             timing = self.model.clients if source == CLIENTS else self.model.nodes
         link.up, link.down = (Way(link, way, timing, self.draws) for way in ways)
-        for way, state in zip((link.up, link.down), self._states.get((source, target), (PASS, PASS)), strict=True):
+        for way, state in zip((link.up, link.down), self._states_of(link), strict=True):
             way.set_state(state)
         return link
 
+    def _states_of(self, link: Link) -> States:
+        """A port that is not declared has the state of any other of the pair."""
+        pair = (link.id.source, link.id.target)
+        return self._states.get(link.id) or self._states.get(pair, (PASS, PASS))
+
     def apply(self, states: Mapping[LinkId, States]) -> None:
-        """Put fault states in force, for what is under way too. A state holds for all ports of a pair."""
+        """Put fault states in force, for what is under way too. Ports that are not declared have the pair's state."""
         for link_id, pair in states.items():
-            self._states[link_id.source, link_id.target] = pair
-        for (source, target, _), link in self._links.items():
-            for way, state in zip((link.up, link.down), self._states.get((source, target), (PASS, PASS)), strict=True):
+            self._states[link_id] = self._states[link_id.source, link_id.target] = pair
+        for link in self._links.values():
+            for way, state in zip((link.up, link.down), self._states_of(link), strict=True):
                 blocked, surely = way.blocked, way.surely_held
                 way.set_state(state)
                 if blocked and not way.blocked:
                     self._lift(way, resets=0 if surely else self.model.resets)
             if link.up.refused:
                 for end in list(link.connections):
-                    end.reset()
-                    end.peer.reset()
+                    end.reset_both()
 
     def _lift(self, way: Way, *, resets: int) -> None:
         """A cut is over: each stream that it held goes on, or one in `resets` is reset."""
@@ -135,8 +139,7 @@ class Network:
         model, draws = self.model, self.draws
         for end in holding:
             if resets and draws.below(resets) == resets - 1:
-                end.reset()
-                end.peer.reset()
+                end.reset_both()
             else:
                 wait_ns = draws.below(model.longest_retry_ns) if model.longest_retry_ns else 0
                 self.loop.call_at_ns(self.loop.now_ns + wait_ns, end.release, context=end.context)

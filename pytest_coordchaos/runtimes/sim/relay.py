@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from pytest_coordchaos.cost.ledger import Ledger, LinkId
-from pytest_coordchaos.errors import FaultError
-from pytest_coordchaos.faults.model import PASS, DirectionState, LinkMode
+from pytest_coordchaos.faults.model import DirectionState, LinkMode
 from pytest_coordchaos.relay.wire import Address, LinkCounts, LinkSpec, Mark, ProbeResult
 from pytest_coordchaos.runtimes.sim.link import Way
 from pytest_coordchaos.runtimes.sim.network import Network
@@ -37,15 +35,7 @@ class SimRelay:
         return {spec.link: spec.upstream for spec in specs}
 
     async def apply(self, states: Mapping[LinkId, tuple[DirectionState, DirectionState]]) -> tuple[ProbeResult, ...]:
-        """Put (upstream, downstream) states in force, and look at the links to prove it.
-
-        Raises:
-            FaultError: A state that links of a simulation cannot be in; nothing was changed.
-        """
-        for link_id, pair in states.items():
-            for wanted in pair:
-                if wanted != replace(PASS, mode=wanted.mode, delay_ms=wanted.delay_ms):
-                    raise FaultError(f"faults on single frames are not simulated yet (asked for on {link_id}): {wanted}")
+        """Put (upstream, downstream) states in force, and look at the links to prove it."""
         self._network.apply(states)
         found = []
         for link_id, pair in states.items():
@@ -87,6 +77,10 @@ class SimRelay:
 def _proof(link: LinkId, direction: str, way: Way, wanted: DirectionState) -> ProbeResult:
     refused, blocked = wanted.mode is LinkMode.REFUSE, wanted.mode is not LinkMode.PASS
     ok = (way.refused, way.blocked, way.delay_ns) == (refused, blocked, round(wanted.delay_ms * 1e6))
+    rules, unanswered = way.meddling
+    ok = ok and (rules, unanswered) == (wanted.frames, wanted.replies_lost)
     seen = "refuses connections" if way.refused else "holds packets" if way.blocked else "lets packets pass"
     more = f" after {way.delay_ns / 1e6:g} ms" if way.delay_ns else ""
+    more += "".join(f", {rule.kind} {rule.rate:g} of messages {' '.join(rule.classes)}".rstrip() for rule in rules)
+    more += ", reset when a reply begins" if unanswered else ""
     return ProbeResult(link=link, direction=direction, expected=wanted, ok=ok, observed=f"the link {seen}{more}", took_ms=0.0)

@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from pytest_coordchaos.relay.framing.base import Framer
+from pytest_coordchaos.relay.toxics.base import EOF, RESET
+from pytest_coordchaos.runtimes.sim.answering import Answering
 from pytest_coordchaos.runtimes.sim.buffered import fill
+from pytest_coordchaos.runtimes.sim.fates import NOTHING, Fates, Packet, fitted
 from pytest_coordchaos.runtimes.sim.link import Way
 from pytest_coordchaos.runtimes.sim.node import SimNode
 
@@ -28,13 +31,10 @@ WINDOW_BYTES = 256 * 1024
 """What may be under way, or wait unread; more waits at the sender."""
 
 _HIGH = 64 * 1024
-_FIN, _RST = b"FIN", b"RST"  # marks among packets, told from data by identity
-
-Packet = tuple[bytes, int, int, int]
-"""(data or mark, its messages' first row, how many, the row that caused it)"""
+_FIN, _RST = EOF, RESET  # marks among packets, told from data by identity
 
 
-class SimTransport(asyncio.Transport):
+class SimTransport(Answering):
     """One end.
 
     Attributes:
@@ -43,6 +43,7 @@ class SimTransport(asyncio.Transport):
         owner: The node it belongs to; None: a client or the experiment.
         context: Where what happens to it runs.
         silent: Its machine lost power: nothing arrives and nobody says so.
+        framer: Cuts what it sends into messages; None: they are not counted.
     """
 
     def __init__(self, network: Network, way: Way, owner: SimNode | None, extra: dict[str, Any], framer: Framer | None) -> None:
@@ -55,7 +56,9 @@ class SimTransport(asyncio.Transport):
         self.silent = False
         self.due_ns = 0
         self.held: deque[Packet] = deque()
+        self.framer = framer
         self._feed = None if framer is None or framer.lost else framer.feed
+        self._fates: Fates | None = None
         self._protocol: Any = None
         self._inbox: deque[Packet] = deque()
         self._outbox: deque[bytes] = deque()
@@ -87,10 +90,6 @@ class SimTransport(asyncio.Transport):
             if not self._outbox:
                 self._send_fin()
 
-    def can_write_eof(self) -> bool:
-        """asyncio: yes."""
-        return True
-
     def close(self) -> None:
         """asyncio: send what waits, then end. Idempotent."""
         if self._closing:
@@ -106,10 +105,6 @@ class SimTransport(asyncio.Transport):
         self._closing = True
         self._finish(None)
 
-    def is_closing(self) -> bool:
-        """asyncio: it was closed, or is gone."""
-        return self._closing
-
     def pause_reading(self) -> None:
         """asyncio: keep what arrives."""
         self._reading_paused = True
@@ -124,33 +119,19 @@ class SimTransport(asyncio.Transport):
         """asyncio: neither paused nor closed."""
         return not (self._reading_paused or self._closing)
 
-    def get_write_buffer_size(self) -> int:
-        """asyncio: bytes that the receiver has no room for."""
-        return self._outbox_bytes
-
-    def get_write_buffer_limits(self) -> tuple[int, int]:
-        """asyncio: (low, high)."""
-        return self._low, self._high
-
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """asyncio: when the protocol is told to pause."""
         high = (4 * low if low is not None else _HIGH) if high is None else high
         self._high, self._low = high, high // 4 if low is None else low
         self._regulate()
 
-    def get_protocol(self) -> Any:
-        """asyncio: who is told."""
-        return self._protocol
-
-    def set_protocol(self, protocol: Any) -> None:
-        """asyncio: who is told from now on."""
-        self._protocol = protocol
-
     # -- sending -----------------------------------------------------------------------------------
 
     def _send(self, data: bytes) -> None:
         network, way = self.network, self.way
         loop, cause, first, number = network.loop, network.loop.cause, 0, 0
+        if way.meddling is not NOTHING or self._fates is not None:
+            self._fates = fitted(self, self._fates)
         if way.number >= 0:
             network.ledger.ways[way.number].offered += len(data)
             if network.talkers.get(way.link) is not way:
@@ -159,19 +140,27 @@ class SimTransport(asyncio.Transport):
                 first, number = network.ledger.sent(way.number, frames, loop.now_ns, cause)
                 cause = first + number - 1
         loop.trace.add(loop.now_ns, "send", crc32(data) << 16 | len(data) & 0xFFFF)
-        self._unread += len(data)
-        self._transmit((data, first, number, cause))
+        self._offer((data, first, number, cause))
+
+    def _offer(self, packet: Packet) -> None:
+        if self._fates is None:
+            self.transmit(packet)
+        else:
+            self._fates.put(packet)
 
     def _send_mark(self, mark: bytes) -> None:
-        self._transmit((mark, 0, 0, self.network.loop.cause))
+        self._offer((mark, 0, 0, self.network.loop.cause))
 
     def _send_fin(self) -> None:
         if not self._fin_sent:
             self._fin_sent = True
             self._send_mark(_FIN)
 
-    def _transmit(self, packet: Packet) -> None:
+    def transmit(self, packet: Packet) -> None:
+        """Put a packet on the way."""
         loop = self.network.loop
+        if packet[0] is not _FIN and packet[0] is not _RST:
+            self._unread += len(packet[0])
         self.due_ns = due = max(self.due_ns, loop.now_ns + self.way.latency_ns())
         loop.call_at_ns(due, self.peer.arrive, packet, context=self.peer.context)
 
@@ -264,6 +253,11 @@ class SimTransport(asyncio.Transport):
     def reset(self) -> None:
         """A reset reaches this end, as if from the network."""
         self.network.loop.call_soon(self._take, (_RST, 0, 0, self.network.loop.cause), context=self.context)
+
+    def reset_both(self) -> None:
+        """A reset reaches either end."""
+        self.reset()
+        self.peer.reset()
 
     def vanish(self) -> None:
         """The machine closes it without asking its program: the peer is reset."""
