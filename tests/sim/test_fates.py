@@ -8,13 +8,13 @@ from collections.abc import Iterator
 import pytest
 
 from pytest_coordchaos.cost.ledger import LinkId
-from pytest_coordchaos.faults.model import PASS, DirectionState, FrameKind, FrameRule
+from pytest_coordchaos.faults.model import PASS, DirectionState, FrameKind, FrameRule, LinkMode
 from pytest_coordchaos.runtimes.sim import fences, patches
 from pytest_coordchaos.runtimes.sim.network import Network
 from pytest_coordchaos.simulation.scenario import Scenario, perform
 from pytest_coordchaos.workloads.register import register
 from reference_systems.raft_kv.system import system
-from tests.sim.rig import PORT, STEADY, Rig
+from tests.sim.rig import CUT, PORT, STEADY, Rig
 
 UNANSWERED = DirectionState(replies_lost=True)
 LINES = [b'{"type": "x", "n": %d}\n' % number for number in range(4)]
@@ -159,6 +159,39 @@ def test_datagrams_meet_the_same(state: DirectionState, expected: list[bytes]) -
     assert got == expected
     assert rig.ledger.ways[0].offered == 4
     assert rig.ledger.ways[0].delivered == len(expected)
+
+
+@pytest.mark.parametrize(("after", "expected"), [(PASS, [b"0", b"1"]), (CUT, [])])
+def test_datagrams_held_come_when_the_cut_is_lifted_unless_it_became_one_that_swallows(
+    after: DirectionState, expected: list[bytes]
+) -> None:
+    rig, got = Rig(protocol="bytes"), list[bytes]()
+
+    class Receiver(asyncio.DatagramProtocol):
+        def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+            got.append(data)
+
+    async def receive() -> None:
+        await asyncio.get_running_loop().create_datagram_endpoint(Receiver, local_addr=("0.0.0.0", PORT))
+
+    async def send() -> None:
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, remote_addr=("a", PORT))
+        rig.way("b", "a", DirectionState(mode=LinkMode.HOLD))
+        transport.sendto(b"0")
+        transport.sendto(b"1")
+        await asyncio.sleep(1)
+        assert got == []
+        for state in (after, PASS):
+            rig.way("b", "a", state)
+            await asyncio.sleep(1)
+
+    async def story() -> None:
+        await rig.on("a", receive())
+        await rig.on("b", send())
+
+    rig.run(story())
+    assert got == expected
 
 
 def test_ports_of_a_pair_have_states_of_their_own_and_an_undeclared_one_is_cut_with_them() -> None:

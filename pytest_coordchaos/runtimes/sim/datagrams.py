@@ -135,13 +135,17 @@ def _fates(network: Network, sender: SimDatagramTransport, to: tuple[str, int], 
 
 
 def _travel(network: Network, sender: SimDatagramTransport, to: tuple[str, int], packet: Packet) -> None:
-    """By chance it is lost, or comes twice; a way that is cut, or on which replies are lost, swallows it."""
+    """By chance it is lost, or comes twice; a way that holds keeps it, one that is cut, or without replies, swallows it."""
     loop, draws, model = network.loop, network.draws, network.model
     data, row, _, cause = packet
     way, receiver = network.datagram_way(sender, to)
     lost = model.datagram_loss and draws.below(model.datagram_loss) == model.datagram_loss - 1
     copies = 1 + bool(model.datagram_copies and draws.below(model.datagram_copies) == model.datagram_copies - 1)
-    if way.blocked or way.meddling[1] or lost or receiver is None:
+    if way.meddling[1] or lost or receiver is None:
+        return
+    if way.surely_held:
+        way.kept.append(partial(_travel, network, sender, to, packet))
+    if way.blocked:
         return
     for _ in range(copies):
         loop.call_at_ns(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -76,6 +76,7 @@ class Way:
         delay_ns: What faults add to each packet.
         meddling: What faults do to messages.
         holding: Receivers with packets that a cut holds back.
+        kept: Datagrams that a cut with `hold` keeps, each as what sends it on.
     """
 
     __slots__ = (
@@ -86,6 +87,7 @@ class Way:
         "blocked",
         "delay_ns",
         "holding",
+        "kept",
         "link",
         "meddling",
         "number",
@@ -100,6 +102,7 @@ class Way:
         self.delay_ns = 0
         self.meddling: Meddling = NOTHING
         self.holding: dict[SimTransport, None] = {}
+        self.kept: list[Callable[[], None]] = []
         self._base_ns = timing.base_ns + (draws.below(timing.spread_ns) if timing.spread_ns else 0)
         self._jitter_ns = timing.jitter_ns
         self._tail_ns = timing.tail_ns
@@ -120,6 +123,8 @@ class Way:
         self.refused = state.mode is LinkMode.REFUSE
         self.blocked = state.mode is not LinkMode.PASS
         self.surely_held = state.mode is LinkMode.HOLD
+        if self.blocked and not self.surely_held:
+            self.kept.clear()
         meddling = (state.frames, state.replies_lost)
         if meddling != self.meddling:
             self.meddling = NOTHING if meddling == NOTHING else meddling

@@ -136,6 +136,9 @@ class Network:
     def _lift(self, way: Way, *, resets: int) -> None:
         """A cut is over: each stream that it held goes on, or one in `resets` is reset."""
         holding, way.holding = way.holding, {}
+        kept, way.kept = way.kept, []
+        for send_on in kept:
+            send_on()
         model, draws = self.model, self.draws
         for end in holding:
             if resets and draws.below(resets) == resets - 1:
