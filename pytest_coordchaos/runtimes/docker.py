@@ -75,8 +75,11 @@ class DockerRuntime:
         runtime = cls(docker, helpers, root, run_id)
         runtime.ambassadors = Ambassadors(docker, runtime._prefix, root)
         try:
-            network = Network.create(docker.engine, runtime._prefix, docker.labels, runtime._prefix)
-            runtime._network, _ = await asyncio.gather(network, docker.images.present(docker.images.base))
+            network = asyncio.ensure_future(Network.create(docker.engine, runtime._prefix, docker.labels, runtime._prefix))
+            try:
+                await docker.images.present(docker.images.base)
+            finally:
+                runtime._network = await network  # also when there is no image: it is there to be removed
             await runtime.ambassadors.start(runtime._network, ambassadors)
         except EngineError as error:
             await runtime.stop()
