@@ -14,6 +14,7 @@ import pytest
 
 from pytest_coordchaos import Cluster, LinkId, Port, Session, StartError, System
 from pytest_coordchaos.runtimes.base import NodeState
+from pytest_coordchaos.runtimes.docker_sweep import RUN
 from tests.systems.docker.compose_rig import PROJECTS, free_port, get, request
 from tests.systems.docker.engine import BASE, client
 
@@ -154,24 +155,25 @@ def test_what_a_request_costs_is_counted(notes: Cluster) -> None:
     assert len(crossed()) == 4
 
 
-def volumes() -> set[str]:
-    """Names of the volumes that the engine has."""
+def volumes(session: Session) -> set[str]:
+    """Names of the engine's volumes, but for those of other runs that are at work beside this one."""
     sdk = client()
     try:
-        return {volume.name for volume in sdk.volumes.list()}
+        labels = {volume.name: volume.attrs.get("Labels") or {} for volume in sdk.volumes.list()}
+        return {name for name, given in labels.items() if given.get(RUN, session.run_id) == session.run_id}
     finally:
         sdk.close()
 
 
 def test_volumes_are_the_clusters_own_and_gone_with_it(containers: Session, notes: Cluster) -> None:
     assert request(*notes.address("api", "http"), "PUT", "/kept", 1)[0] == 200
-    before = volumes()
+    before = volumes(containers)
     with containers.start(notes_system(publish=False)) as other:
         assert get(other, "api", "/kept") == (200, {"type": "value", "value": None})
-        made = volumes() - before
+        made = volumes(containers) - before
 
     assert [name.rpartition("_")[2] for name in made] == ["data"]
-    assert not made & volumes()
+    assert not made & volumes(containers)
 
 
 @pytest.fixture
@@ -209,7 +211,7 @@ def test_bind_mounts_and_external_volumes_are_used_and_left(containers: Session,
         with containers.start(small_system(tmp_path, NAME=outside)) as cluster:
             cluster.wait_until(lambda lives=lives, cluster=cluster: cluster.log("one").split() == [lives])
 
-    assert outside in volumes()
+    assert outside in volumes(containers)
     assert (tmp_path / "here" / "mine").read_text() == "untouched"
 
 
@@ -248,10 +250,10 @@ def test_a_project_that_cannot_run_says_why_in_one_sentence(
     containers: Session, tmp_path: Path, text: str, sentence: str
 ) -> None:
     system = small_system(tmp_path, text, NAME="nobody-has-this")
-    before = volumes()
+    before = volumes(containers)
     with pytest.raises(StartError, match=sentence), containers.start(system):
         pass
-    assert volumes() == before
+    assert volumes(containers) == before
 
 
 def test_what_never_gets_healthy_is_named(containers: Session, tmp_path: Path) -> None:
