@@ -63,7 +63,8 @@ def container_layout(system: System, runtime: DockerRuntime) -> Layout:
     published = _published(system)
     for link in edges(system):
         if link.source == CLIENTS:
-            listen[link] = published.get((link.target, link.port), ("127.0.0.1", 0))
+            place = published.get((link.target, link.port), ("127.0.0.1", 0))
+            listen[link] = place if runtime.relay is None else runtime.relay.listen(place)
         else:
             listen[link] = (ambassadors.host(door_of[link.target]), numbers[link.target, link.port] if shared else next(free))
     return Layout(

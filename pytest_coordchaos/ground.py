@@ -16,6 +16,7 @@ from pytest_coordchaos.system.model import System
 from pytest_coordchaos.wiring import Home, Layout, process_home
 
 if TYPE_CHECKING:
+    from pytest_coordchaos.runtimes.docker_relay import RelayContainer
     from pytest_coordchaos.runtimes.docker_session import Docker
 
 __all__ = ["Ground", "Place", "choose_runtime"]
@@ -32,6 +33,7 @@ class Place:
         runtime: Where its nodes run.
         reason: Why there.
         layout: Who listens where.
+        relay: The relay, where it is a container; None: a process of this machine.
         home: What its nodes find there.
     """
 
@@ -40,6 +42,7 @@ class Place:
     reason: str
     layout: Layout
     home: Home
+    relay: RelayContainer | None = None
 
 
 class Ground:
@@ -50,20 +53,22 @@ class Ground:
         root: The session's directory.
         run_id: The session's id.
         base_image: The image on which our own stand; "": the default one.
+        relay: Where the relays of containers run, as the option says it.
     """
 
-    def __init__(self, guard: Guard, root: Path, run_id: str, base_image: str) -> None:
+    def __init__(self, guard: Guard, root: Path, run_id: str, base_image: str, relay: str) -> None:
         self._guard = guard
         self._root = root
         self._run_id = run_id
         self._base_image = base_image
+        self._relay = relay
         self._docker: Docker | None = None
         self._turn = asyncio.Lock()
 
     @classmethod
-    async def start(cls, root: Path, run_id: str, *, base_image: str = "") -> Ground:
+    async def start(cls, root: Path, run_id: str, *, base_image: str = "", relay: str = "auto") -> Ground:
         """Start the watchdog; no engine is asked yet. WatchdogError: it did not come up."""
-        return cls(await Guard.start(root, run_id), root, run_id, base_image)
+        return cls(await Guard.start(root, run_id), root, run_id, base_image, relay)
 
     async def place(self, system: System, root: Path, asked: str) -> Place:
         """Make a runtime for a System. It is the caller's to stop.
@@ -98,7 +103,7 @@ class Ground:
 
         async with self._turn:
             if self._docker is None:
-                self._docker = await Docker.open(self._root, self._run_id, base=self._base_image)
+                self._docker = await Docker.open(self._root, self._run_id, base=self._base_image, relay=self._relay)
         return self._docker
 
     async def aclose(self) -> None:
@@ -125,7 +130,9 @@ class Ground:
         try:
             home = await container_home(system, runtime)
             layout = container_layout(system, runtime)
-            return Place(system=system, runtime=runtime, reason=reason, layout=layout, home=home)
+            if runtime.relay is not None:
+                reason += "; its relay is a container too"
+            return Place(system=system, runtime=runtime, reason=reason, layout=layout, home=home, relay=runtime.relay)
         except BaseException:
             await runtime.stop()
             raise

@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_coordchaos.errors import StartError
+from pytest_coordchaos.errors import CapabilityError, StartError
 from pytest_coordchaos.relay.control_client import RelayControl
 from pytest_coordchaos.relay.link_control import LinkControl
 from pytest_coordchaos.runtimes.base import Address, Runtime
 
 if TYPE_CHECKING:
     from pytest_coordchaos.relay.toxiproxy.source import Source
+    from pytest_coordchaos.runtimes.docker_relay import RelayContainer
     from pytest_coordchaos.runtimes.docker_session import Docker
 
 __all__ = ["second_hop", "start_hops"]
@@ -40,16 +41,29 @@ def second_hop(proxy: str, toxiproxy: str) -> Source | None:
 
 
 async def start_hops(
-    runtime: Runtime, root: Path, seed: int, links: int, second: Source | None, docker: Callable[[], Awaitable[Docker]]
+    runtime: Runtime,
+    root: Path,
+    seed: int,
+    links: int,
+    second: Source | None,
+    docker: Callable[[], Awaitable[Docker]],
+    container: RelayContainer | None = None,
 ) -> LinkControl:
     """Start the relay, and a second hop behind it where one is asked for, with room for so many links.
 
     Args:
         docker: Gives the container engine, should the second hop be an image.
+        container: The relay that is to be started, where it is a container.
 
     Raises:
+        CapabilityError: A second hop is asked for, and the relay is a container.
         StartError: One of them did not start.
     """
+    if container is not None:
+        if second is not None:
+            raise CapabilityError("A relay in a container (--coordchaos-relay) takes no Toxiproxy behind it: use proxy 'relay'")
+        seat = await container.start(seed)
+        return await RelayControl.connect(seat.address, token=seat.token, published=seat.published)
     if second is None:
         return await RelayControl.connect(await _start_relay(runtime, root, seed))
     # requests and all it brings: only who asks for Toxiproxy pays for it

@@ -45,6 +45,7 @@ def read(config: pytest.Config) -> Settings:
         enabled=bool(values["enabled"]),
         runtime=str(values["runtime"]),
         base_image=str(values["base_image"]),
+        relay=str(values["relay"]),
         proxy=str(values["proxy"]),
         toxiproxy=str(values["toxiproxy"]),
         seed=int(values["seed"] or 0),
@@ -96,7 +97,7 @@ def _command(args: Sequence[str], values: Mapping[str, Value], origins: Mapping[
     words = ["pytest", *_carried(args), "--coordchaos", f"--coordchaos-seed={values['seed']}"]
     given = [
         name
-        for name in ("runtime", "base_image", "proxy", "toxiproxy")
+        for name in ("runtime", "base_image", "relay", "proxy", "toxiproxy")
         if values[name] and origins[name].startswith(("--", "COORDCHAOS"))
     ]
     return (*words, *(f"--coordchaos-{name.replace('_', '-')}={values[name]}" for name in given))

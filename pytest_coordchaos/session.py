@@ -232,7 +232,9 @@ class Session:
                 raise CapabilityError(f"System({system.name!r}) is made of coroutines, and runtime {asked} runs none")
             return await RemoteCluster.start(system, root=root, seed=request.seed, asked=asked == "sim")
         if self._ground is None:
-            self._ground = await Ground.start(self._root, self.run_id, base_image=self.settings.base_image)
+            self._ground = await Ground.start(
+                self._root, self.run_id, base_image=self.settings.base_image, relay=self.settings.relay
+            )
         return await start_cluster(
             system,
             ground=self._ground,

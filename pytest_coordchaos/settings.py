@@ -15,7 +15,7 @@ from typing import Literal
 
 from pytest_coordchaos.errors import UsageError
 
-__all__ = ["OPTIONS", "PROXIES", "RUNTIMES", "SEED_MAX", "Option", "Settings", "Value", "decide"]
+__all__ = ["OPTIONS", "PROXIES", "RELAYS", "RUNTIMES", "SEED_MAX", "Option", "Settings", "Value", "decide"]
 
 Value = bool | int | str | None
 """What an option can hold, as given or as decided."""
@@ -25,6 +25,9 @@ RUNTIMES = ("process", "docker", "sim", "auto")
 
 PROXIES = ("relay", "toxiproxy")
 """Who may apply cuts and delays; the relay counts in any case."""
+
+RELAYS = ("auto", "host", "container")
+"""Where the relay of containers may run."""
 
 SEED_MAX = 2**63 - 1
 """Largest seed: it must fit the signed 64-bit integers of every format it is written to."""
@@ -104,6 +107,18 @@ OPTIONS: tuple[Option, ...] = (
         help="An image with python3, on which our own images stand (runtime docker). Default: python:3-slim.",
     ),
     Option(
+        name="relay",
+        flag="--coordchaos-relay",
+        environment="COORDCHAOS_RELAY",
+        ini="coordchaos_relay",
+        kind="choice",
+        default="auto",
+        choices=RELAYS,
+        metavar="PLACE",
+        help=f"Where the relay of containers runs: {', '.join(RELAYS)}. Default: auto (container, where the engine has another "
+        "kernel).",
+    ),
+    Option(
         name="proxy",
         flag="--coordchaos-proxy",
         environment="COORDCHAOS_PROXY",
@@ -162,6 +177,7 @@ class Settings:
         enabled: Tests that need clusters run.
         runtime: Where nodes run; "": what each System declares.
         base_image: The image on which our own stand; "": the default one.
+        relay: Where the relay of containers runs.
         proxy: Who applies cuts and delays.
         toxiproxy: Where a Toxiproxy server is; "": `toxiproxy-server` on PATH.
         seed: The run's seed; the same in every worker.
@@ -176,6 +192,7 @@ class Settings:
     enabled: bool = False
     runtime: str = ""
     base_image: str = ""
+    relay: str = "auto"
     proxy: str = "relay"
     toxiproxy: str = ""
     seed: int = 0
@@ -220,21 +237,9 @@ class Settings:
 
     def as_plain(self) -> dict[str, object]:
         """The settings as plain values, to send to a worker."""
-        return {
-            "enabled": self.enabled,
-            "runtime": self.runtime,
-            "base_image": self.base_image,
-            "proxy": self.proxy,
-            "toxiproxy": self.toxiproxy,
-            "seed": self.seed,
-            "report": None if self.report is None else str(self.report),
-            "keep": self.keep,
-            "run_id": self.run_id,
-            "command": list(self.command),
-            "started_in": self.started_in,
-            "root": self.root,
-            "origins": dict(self.origins),
-        }
+        plain: dict[str, object] = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        report = None if self.report is None else str(self.report)
+        return {**plain, "report": report, "command": list(self.command), "origins": dict(self.origins)}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, object]) -> Settings:

@@ -45,7 +45,7 @@ async def start_cluster(
     recorder = Recorder(root / "history.jsonl", clock.now_ns)
     relay: LinkControl | None = None
     try:
-        relay = await start_hops(runtime, root, seed, len(edges(system)), second, ground.docker)
+        relay = await start_hops(runtime, root, seed, len(edges(system)), second, ground.docker, place.relay)
         links = await relay.add_links(link_specs(system, place.layout))
         cluster = LiveCluster(
             system=system,

@@ -25,10 +25,12 @@ class Control:
 
     Args:
         relay: What is controlled.
+        loopback_only: Links that are behind no door listen on this machine's loopback, or are refused.
     """
 
-    def __init__(self, relay: Relay) -> None:
+    def __init__(self, relay: Relay, *, loopback_only: bool = True) -> None:
         self._relay = relay
+        self._loopback_only = loopback_only
         self._endpoints: dict[str, tuple[str, _Endpoint]] = {
             "/coordchaos/version": ("GET", self._version),
             "/coordchaos/links": ("POST", self._add_links),
@@ -63,7 +65,9 @@ class Control:
         raw = _field(request.json(), "links")
         if not isinstance(raw, list):
             raise BadRequest(f"links: a list is allowed, not {type(raw).__name__}")
-        specs = [LinkSpec.from_json(item, f"links[{number}]") for number, item in enumerate(raw)]
+        specs = [
+            LinkSpec.from_json(item, f"links[{number}]", loopback_only=self._loopback_only) for number, item in enumerate(raw)
+        ]
         made = await self._relay.add_links(specs)
         return json_response(
             {"links": [{"link": link_to_json(link), "listen": list(address)} for link, address in made.items()]}, 201

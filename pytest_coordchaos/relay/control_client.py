@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterable, Mapping
 from struct import Struct
+from time import monotonic_ns
 from typing import Any
 
 from pytest_coordchaos.cost.ledger import Ledger, LinkId, LinkTotals, Message
@@ -23,13 +24,16 @@ from pytest_coordchaos.relay.wire import (
     link_to_json,
     state_to_json,
 )
+from pytest_coordchaos.runtimes.far_dial import TOKEN_HEADER
 
 __all__ = ["LinkCounts", "LinkSpec", "Mark", "ProbeResult", "RelayControl"]
 
+_Places = Mapping[Address, Address]
 _Json = Any  # what json.loads gives: the relay's own answers, whose shape is known where they are used
 
 _HEADER_LENGTH = Struct(">I")
 _READ_LIMIT = 256 * 1024
+_CLOCK_SAMPLES = 5
 _NOTHING: WayTotals = (0, 0, 0, 0)
 
 
@@ -39,27 +43,40 @@ class RelayControl:
     Args:
         address: Where its control API listens.
         deadline_s: How long any call may take (`apply`: beside the delay it injects).
+        token: What a relay in a container asks for.
+        published: Where such a relay listens -> where that can be reached from here.
     """
 
     proxy = "relay"
 
-    def __init__(self, address: Address, *, deadline_s: float = 5.0) -> None:
+    def __init__(self, address: Address, *, deadline_s: float = 5.0, token: str = "", published: _Places | None = None) -> None:
         self.address = address
         self.deadline_s = deadline_s
+        self._token = token
+        self._published = published or {}
+        self._ahead_ns = 0
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
         self._closed = False
 
     @classmethod
-    async def connect(cls, address: Address, *, deadline_s: float = 5.0) -> RelayControl:
-        """Reach a relay.
+    async def connect(
+        cls, address: Address, *, deadline_s: float = 5.0, token: str = "", published: _Places | None = None
+    ) -> RelayControl:
+        """Reach a relay. The clock of one in a container may be another kernel's: then its times are translated.
 
         Raises:
             RelayError: Nobody, or somebody else, answers there.
         """
-        control = cls(address, deadline_s=deadline_s)
-        answer = await control._call("GET", "/coordchaos/version")
-        if answer.get("relay") != "coordchaos":
-            raise RelayError(f"{address[0]}:{address[1]} is not a relay of ours: it answered {answer}")
+        control = cls(address, deadline_s=deadline_s, token=token, published=published)
+        try:
+            answer = await control._call("GET", "/coordchaos/version")
+            if answer.get("relay") != "coordchaos":
+                raise RelayError(f"{address[0]}:{address[1]} is not a relay of ours: it answered {answer}")
+            if token:
+                await control._set_clock()
+        except BaseException:
+            await control.close()
+            raise
         return control
 
     async def add_links(self, specs: Iterable[LinkSpec]) -> dict[LinkId, Address]:
@@ -69,7 +86,8 @@ class RelayControl:
             RelayError: A link exists already, a port is taken, or a specification is not allowed.
         """
         answer = await self._call("POST", "/coordchaos/links", {"links": [spec.to_json() for spec in specs]})
-        return {link_from_json(item["link"], "link"): (item["listen"][0], item["listen"][1]) for item in answer["links"]}
+        made = {link_from_json(item["link"], "link"): (item["listen"][0], item["listen"][1]) for item in answer["links"]}
+        return {link: self._published.get(place, place) for link, place in made.items()}
 
     async def apply(self, states: Mapping[LinkId, tuple[DirectionState, DirectionState]]) -> tuple[ProbeResult, ...]:
         """Put (upstream, downstream) states in force on the links given; they are in force and probed when this returns.
@@ -112,7 +130,7 @@ class RelayControl:
 
     async def mark(self) -> Mark:
         """Where the ledger stands now."""
-        return _mark(await self._call("POST", "/coordchaos/mark"))
+        return _mark(await self._call("POST", "/coordchaos/mark"), self._ahead_ns)
 
     async def ledger(self, since: Mark, until: Mark | None = None) -> Ledger:
         """What crossed the links between two marks, or until now.
@@ -120,11 +138,12 @@ class RelayControl:
         Totals of adjacent windows add up to those of the whole. A message belongs to the window in
         which its last byte was received; `delivered_ns` is what is known at the time of reading.
         """
-        end = None if until is None else [until.row, until.time_ns]
-        raw = await self._exchange("POST", "/coordchaos/ledger", {"since": [since.row, since.time_ns], "until": end})
+        start, end = ([at.row, at.time_ns + self._ahead_ns] if at is not None else None for at in (since, until))
+        raw = await self._exchange("POST", "/coordchaos/ledger", {"since": start, "until": end})
         (length,) = _HEADER_LENGTH.unpack_from(raw)
         header = json.loads(raw[_HEADER_LENGTH.size : _HEADER_LENGTH.size + length])
-        return _ledger(header, memoryview(raw)[_HEADER_LENGTH.size + length :], since, until or _mark(header["mark"]))
+        rows, now = memoryview(raw)[_HEADER_LENGTH.size + length :], _mark(header["mark"], self._ahead_ns)
+        return _ledger(header, rows, since, until or now, self._ahead_ns)
 
     async def live(self) -> dict[LinkId, LinkCounts]:
         """Counts of each link since it was made."""
@@ -137,6 +156,17 @@ class RelayControl:
         self._closed = True
         while self._idle:
             self._idle.pop()[1].close()
+
+    async def _set_clock(self) -> None:
+        """How far the relay's clock is ahead of ours; 0 when the two may be one, as far as the calls' durations tell."""
+        samples = []
+        for _ in range(_CLOCK_SAMPLES):
+            asked = monotonic_ns()
+            there = int((await self._call("POST", "/coordchaos/mark"))["time_ns"])
+            took = monotonic_ns() - asked
+            samples.append((took, there - asked - took // 2))
+        took, ahead = min(samples)
+        self._ahead_ns = ahead if abs(ahead) > took else 0
 
     # -- HTTP ----------------------------------------------------------------------------------------
 
@@ -165,7 +195,8 @@ class RelayControl:
             raise OSError("it was closed here")
         reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection(*self.address, limit=_READ_LIMIT)
         try:
-            head = (f"{method} {path} HTTP/1.1", "Host: relay", "Content-Type: application/json", f"Content-Length: {len(body)}")
+            head = [f"{method} {path} HTTP/1.1", "Host: relay", "Content-Type: application/json", f"Content-Length: {len(body)}"]
+            head += [f"{TOKEN_HEADER}: {self._token}"] if self._token else []
             writer.write("\r\n".join((*head, "", "")).encode() + body)
             answer_head = await reader.readuntil(b"\r\n\r\n")
             status, length = _parse_head(answer_head)
@@ -193,17 +224,17 @@ def _error_text(answer: bytes, method: str, path: str, status: int) -> str:
         return f"the relay refused {method} {path} with status {status}"
 
 
-def _mark(raw: Mapping[str, _Json]) -> Mark:
-    return Mark(time_ns=raw["time_ns"], row=raw["row"], totals=tuple(tuple(way) for way in raw["totals"]))
+def _mark(raw: Mapping[str, _Json], ahead_ns: int) -> Mark:
+    return Mark(time_ns=raw["time_ns"] - ahead_ns, row=raw["row"], totals=tuple(tuple(way) for way in raw["totals"]))
 
 
 # -- building a Ledger -------------------------------------------------------------------------------
 
 
-def _ledger(header: Mapping[str, _Json], rows: memoryview, since: Mark, until: Mark) -> Ledger:
+def _ledger(header: Mapping[str, _Json], rows: memoryview, since: Mark, until: Mark, ahead_ns: int) -> Ledger:
     links = [(link_from_json(name, "link"), str(protocol)) for name, protocol in header["links"]]
     return Ledger(
-        messages=_messages(header, rows, [link for link, _ in links]),
+        messages=_messages(header, rows, [link for link, _ in links], ahead_ns),
         totals=_totals(links, since.totals, until.totals),
         start_ns=since.time_ns,
         end_ns=until.time_ns,
@@ -213,7 +244,7 @@ def _ledger(header: Mapping[str, _Json], rows: memoryview, since: Mark, until: M
     )
 
 
-def _messages(header: Mapping[str, _Json], rows: memoryview, links: list[LinkId]) -> tuple[Message, ...]:
+def _messages(header: Mapping[str, _Json], rows: memoryview, links: list[LinkId], ahead_ns: int) -> tuple[Message, ...]:
     classes: list[str] = header["classes"]
     batches = {BATCH_BIT | row: tuple(ids) for row, ids in header["batches"]}
     ends = [end for link in links for end in ((link, link.source, link.target), (link, link.target, link.source))]
@@ -223,8 +254,8 @@ def _messages(header: Mapping[str, _Json], rows: memoryview, links: list[LinkId]
         link, sender, receiver = ends[way]
         messages.append(
             Message(
-                offered_ns=offered,
-                delivered_ns=delivered or None,
+                offered_ns=offered - ahead_ns,
+                delivered_ns=delivered - ahead_ns if delivered else None,
                 link=link,
                 sender=sender,
                 receiver=receiver,

@@ -47,14 +47,18 @@ class Request:
             raise HttpError(400, f"bad request body: {'EOF' if not self.body else error}") from None
 
 
+Takeover = Callable[[asyncio.Transport | None], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One answer."""
+    """One answer. `takeover` is given the connection once the answer is written; None: nobody is there any more."""
 
     status: int = 200
     body: bytes = b""
     content_type: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
+    takeover: Takeover | None = None
 
     def with_header(self, name: str, value: str) -> Response:
         """The same answer with one more header."""
@@ -160,6 +164,8 @@ class HttpProtocol(asyncio.Protocol):
 
     def _send(self, response: Response, *, close: bool) -> None:
         if self._transport is None:
+            if response.takeover is not None:
+                response.takeover(None)
             return
         lines = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}"]
         if response.status != 204:
@@ -170,7 +176,9 @@ class HttpProtocol(asyncio.Protocol):
         if close:
             lines.append("Connection: close")
         self._transport.writelines([("\r\n".join(lines) + "\r\n\r\n").encode(), response.body])
-        if close:
+        if response.takeover is not None:
+            response.takeover(self._transport)
+        elif close:
             self._transport.close()
 
 

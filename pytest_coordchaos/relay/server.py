@@ -53,6 +53,9 @@ class Relay:
         seed: Seed of the choice of ports.
         toxic_seed: Seed of what toxics draw, and of the fates of frames; default: `seed`.
         max_messages: How many messages the ledger keeps.
+
+    Attributes:
+        doors: Where sockets of other network namespaces come from.
     """
 
     def __init__(self, *, seed: str, max_messages: int, toxic_seed: str | None = None) -> None:
@@ -62,7 +65,7 @@ class Relay:
         self._ports = PortChooser(seed)
         self._listenings: dict[tuple[str, Address], Listening] = {}
         self._datagram_listenings: dict[tuple[str, Address], DatagramListening] = {}
-        self._doors = Doors()
+        self.doors = Doors()
         self._watch = BypassWatch(self._dials)
         self.namespaces = NamespaceWatch()
         self._far_end = FarEnd()
@@ -152,7 +155,7 @@ class Relay:
         self._far_end.close()
         for link in self.links.values():
             link.close()
-        self._doors.close()
+        self.doors.close()
 
     def _dials(self) -> dict[Address, int]:
         """Connections begun towards nodes behind a second hop. Called from the thread that looks."""
@@ -197,7 +200,7 @@ class Relay:
             return await self._make_datagrams(spec, way)
         listening = await self._listening(spec)
         _check_rival(spec, listening.rival(spec.sources))
-        link = Link(spec, listening, self._doors, self.store, (way, way + 1), seed=self._seed)
+        link = Link(spec, listening, self.doors, self.store, (way, way + 1), seed=self._seed)
         if spec.dial_door:
             link.node_has_ended = partial(self.namespaces.has_ended, spec.link.target)
         return link
@@ -205,7 +208,7 @@ class Relay:
     async def _make_datagrams(self, spec: LinkSpec, way: int) -> DatagramLink:
         listening = await self._datagram_listening(spec)
         _check_rival(spec, listening.rival(spec.sources))
-        link = DatagramLink(spec, listening, self._doors, self.store, (way, way + 1), seed=self._seed)
+        link = DatagramLink(spec, listening, self.doors, self.store, (way, way + 1), seed=self._seed)
         if spec.dial_door:
             link.node_has_ended = partial(self.namespaces.has_ended, spec.link.target)
         return link
@@ -215,7 +218,7 @@ class Relay:
         (host, port), door = spec.listen, spec.listen_door
         found = self._datagram_listenings.get((door, spec.listen))
         if found is None:
-            sock = await self._doors.fresh(door, socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+            sock = await self.doors.fresh(door, socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
             try:
                 held = HeldPort(host, port, sock) if port else self._ports.hold(host, sock)
             except OSError:
@@ -229,14 +232,14 @@ class Relay:
         (host, port), door = spec.listen, spec.listen_door
         found = self._listenings.get((door, spec.listen))
         if found is None:
-            sock = await self._doors.fresh(door, socket.AF_INET6 if ":" in host else socket.AF_INET) if door else None
+            sock = await self.doors.fresh(door, socket.AF_INET6 if ":" in host else socket.AF_INET) if door else None
             try:
                 held = HeldPort(host, port, sock) if port else self._ports.hold(host, sock)
             except OSError:
                 if sock is not None:
                     sock.close()
                 raise
-            found = self._listenings[door, held.address] = Listening(held, door, self._doors)
+            found = self._listenings[door, held.address] = Listening(held, door, self.doors)
         return found
 
     def _end(self, link: AnyLink) -> None:

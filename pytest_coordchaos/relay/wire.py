@@ -98,8 +98,11 @@ class LinkSpec:
         }
 
     @classmethod
-    def from_json(cls, raw: object, where: str) -> LinkSpec:
+    def from_json(cls, raw: object, where: str, *, loopback_only: bool = True) -> LinkSpec:
         """From a JSON object.
+
+        Args:
+            loopback_only: Without a door it may listen on loopback addresses only.
 
         Raises:
             BadRequest: What is wrong with it, and where.
@@ -107,7 +110,7 @@ class LinkSpec:
         item = read_object(raw, where)
         listen = read_address(item.get("listen"), f"{where}.listen", lowest_port=0)
         listen_door, dial_door = (read_door(item.get(name, ""), f"{where}.{name}") for name in ("listen_door", "dial_door"))
-        if not listen_door and not is_loopback(listen[0]):
+        if loopback_only and not listen_door and not is_loopback(listen[0]):
             raise BadRequest(f"{where}.listen: {listen[0]!r} is not a loopback address; allowed: 127.x.y.z and ::1")
         source = item.get("upstream_source")
         if not isinstance(source, str) or not (source or dial_door):

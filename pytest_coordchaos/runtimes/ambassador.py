@@ -6,7 +6,8 @@ by three bytes: family (`4` or `6`), kind (`t` TCP or `u` UDP), and how many (1 
 with that many fresh, unbound sockets (SCM_RIGHTS), or `e` with one line of text that says why not. A socket belongs for ever
 to the namespace it was made in: whoever holds it binds, listens and dials there. The asking side is `doors.py`.
 
-The first line it prints is the kernel's boot id, which tells an engine on this kernel from one in a virtual machine.
+The first line it prints is the kernel's boot id, which tells an engine on this kernel from one in a virtual machine; the second
+one, `open`, says that its door is open.
 It ends with its container.
 """
 
@@ -52,6 +53,7 @@ def main(directory: str) -> None:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # as the first process of a container it would be ignored
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         print("boot", file.read().strip(), flush=True)
+    os.makedirs(directory, exist_ok=True)
     os.chdir(directory)  # a path of a UNIX socket has 108 bytes
     scratch = SOCKET_NAME + ".new"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
@@ -59,6 +61,7 @@ def main(directory: str) -> None:
         os.chmod(scratch, 0o666)  # the asker is another user where the engine maps users; the directory above keeps strangers out
         listener.listen(64)
         os.rename(scratch, SOCKET_NAME)  # now it is there, and whoever sees it can connect
+        print("open", flush=True)
         while True:
             threading.Thread(target=talk, args=(listener.accept()[0],), daemon=True).start()
 

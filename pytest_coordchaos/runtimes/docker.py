@@ -13,12 +13,13 @@ from pathlib import Path
 
 from pytest_coordchaos.errors import FaultError, StartError, UsageError
 from pytest_coordchaos.runtimes.base import Address, Capability, NodeSpec, NodeState, check_files
-from pytest_coordchaos.runtimes.docker_ambassadors import Ambassadors
+from pytest_coordchaos.runtimes.docker_ambassadors import Ambassadors, OtherKernel
 from pytest_coordchaos.runtimes.docker_containers import Container, archive
 from pytest_coordchaos.runtimes.docker_engine import EngineError
 from pytest_coordchaos.runtimes.docker_member import Member, why_not_started
 from pytest_coordchaos.runtimes.docker_network import Network
 from pytest_coordchaos.runtimes.docker_recipe import payload, written_texts
+from pytest_coordchaos.runtimes.docker_relay import RelayContainer
 from pytest_coordchaos.runtimes.docker_session import Docker
 from pytest_coordchaos.runtimes.docker_sweep import NODE, remove, remove_network
 from pytest_coordchaos.runtimes.docker_volumes import Volumes
@@ -42,6 +43,7 @@ class DockerRuntime:
 
     Attributes:
         ambassadors: Who hands out sockets of the network.
+        relay: The relay, where it is a container itself; None: it is a process of this machine.
     """
 
     name = "docker"
@@ -49,6 +51,7 @@ class DockerRuntime:
 
     def __init__(self, docker: Docker, helpers: ProcessRuntime, root: Path, run_id: str) -> None:
         self.ambassadors: Ambassadors
+        self.relay: RelayContainer | None = None
         self._docker = docker
         self._helpers = helpers
         self._root = root
@@ -68,18 +71,27 @@ class DockerRuntime:
             ambassadors: Name of each -> DNS names it takes over.
 
         Raises:
-            CapabilityError: The engine's containers do not run on this machine's kernel.
+            CapabilityError: The engine's containers cannot be reached from here.
             StartError: The network or an ambassador could not be made.
         """
+        asked = docker.relay
+        try:
+            return await cls._create(docker, guard, run_id, root, ambassadors)
+        except OtherKernel:
+            if asked != "auto":
+                raise
+            docker.relay = "container"  # for all clusters to come, too
+            return await cls._create(docker, guard, run_id, root, ambassadors)
+
+    @classmethod
+    async def _create(
+        cls, docker: Docker, guard: Guard, run_id: str, root: Path, ambassadors: Mapping[str, Sequence[str]]
+    ) -> DockerRuntime:
         helpers = await ProcessRuntime.create(guard, run_id, root)
         runtime = cls(docker, helpers, root, run_id)
         runtime.ambassadors = Ambassadors(docker, runtime._prefix, root)
         try:
-            network = asyncio.ensure_future(Network.create(docker.engine, runtime._prefix, docker.labels, runtime._prefix))
-            try:
-                await docker.images.present(docker.images.base)
-            finally:
-                runtime._network = await network  # also when there is no image: it is there to be removed
+            await runtime._make_networks()
             await runtime.ambassadors.start(runtime._network, ambassadors)
         except EngineError as error:
             await runtime.stop()
@@ -189,6 +201,8 @@ class DockerRuntime:
         async def dial(target: Address) -> socket.socket:
             if self.state(node) is NodeState.DEAD:  # its address would not even refuse
                 raise ConnectionRefusedError(f"{node} is dead")
+            if self.relay is not None:
+                return await self.relay.dial(self.ambassadors.door_of(node), target)
             return await dial_through(await self.ambassadors.fresh(node), "", target)
 
         return dial
@@ -216,6 +230,9 @@ class DockerRuntime:
                 await member.settle()
             ids = [*self.ambassadors.ids, *(member.id for member in self._members.values() if member.id)]
             await asyncio.gather(*(self._docker.engine.run(partial(remove, containers=[id], networks=())) for id in ids))
+            if self.relay is not None:
+                await self.relay.stop()
+                await self.relay.remove()
             await self._volumes.remove()
             if hasattr(self, "_network") and not await self._docker.engine.run(partial(remove_network, id=self._network.id)):
                 warnings.warn(f"The engine cannot remove network {self._network.name}: restart it to be rid of it", stacklevel=2)
@@ -225,6 +242,17 @@ class DockerRuntime:
             await self._helpers.stop()
 
     # -- inside ----------------------------------------------------------------------------------------
+
+    async def _make_networks(self) -> None:
+        docker = self._docker
+        network = asyncio.ensure_future(Network.create(docker.engine, self._prefix, docker.labels, self._prefix))
+        try:
+            await docker.images.present(docker.images.base)
+        finally:
+            self._network = await network  # also when there is no image: it is there to be removed
+        if docker.relay == "container":
+            self.relay = await RelayContainer.create(docker, self._prefix, self._root / "relay.log")
+            self.ambassadors = Ambassadors(docker, self._prefix, self._root, self.relay.volume)
 
     def _alive(self, node: str, word: str) -> Member:
         member = self._members.get(node)

@@ -36,6 +36,10 @@ class Container:
         hosts: Names it has in its own hosts file.
         directory: Where it works; "": where the image says.
         mounts: Directory outside -> directory inside.
+        volumes: Name of a volume -> directory inside.
+        publish: Port -> where it is to be reached from outside, on the engine's machine; port 0 there: any free one.
+        user: Who it runs as; "": as the image says.
+        sees_processes: It sees all processes of the engine's machine, under their numbers there.
         cpus: How many processors it may use at most; None: all.
         memory_mb: MiB of memory it may use at most, swap included; None: all.
         program: It is our own helper: it gets no rights and cannot write but to its mounts.
@@ -54,6 +58,10 @@ class Container:
     hosts: Mapping[str, str] = field(default_factory=dict)
     directory: str = ""
     mounts: Mapping[str, str] = field(default_factory=dict)
+    volumes: Mapping[str, str] = field(default_factory=dict)
+    publish: Mapping[int, tuple[str, int]] = field(default_factory=dict)
+    user: str = ""
+    sees_processes: bool = False
     cpus: float | None = None
     memory_mb: int | None = None
     program: bool = False
@@ -82,6 +90,8 @@ def create(client: docker.APIClient, container: Container) -> str:
         hostname=container.hostname or None,
         environment=dict(container.env),
         labels=dict(container.labels),
+        ports=list(container.publish) or None,
+        user=container.user or None,
         working_dir=container.directory or None,
         networking_config=client.create_networking_config({container.network: endpoint}),
         host_config=client.create_host_config(**_host_config(container)),
@@ -94,6 +104,11 @@ def _host_config(container: Container) -> dict[str, Any]:
 
     config: dict[str, Any] = {"network_mode": container.network, "extra_hosts": dict(container.hosts)}
     config["mounts"] = [Mount(inside, outside, type="bind") for outside, inside in container.mounts.items()]
+    config["mounts"] += [Mount(inside, volume, type="volume") for volume, inside in container.volumes.items()]
+    if container.publish:
+        config["port_bindings"] = {port: (host, number or None) for port, (host, number) in container.publish.items()}
+    if container.sees_processes:
+        config["pid_mode"] = "host"
     if container.cpus is not None:
         config["nano_cpus"] = round(container.cpus * _NANO)
     if container.memory_mb is not None:

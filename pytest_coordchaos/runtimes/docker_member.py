@@ -59,9 +59,13 @@ class Member:
         """It was started and has not ended, as far as was heard."""
         return self.state is not NodeState.DEAD
 
-    async def make(self, container: Container, files: bytes = b"") -> None:
-        """Make the container with its files in it. EngineError: it was refused; then there is none."""
-        await self._to_its_end(self._make(container, files))
+    async def make(self, container: Container, files: bytes = b"", where: str = "/") -> None:
+        """Make the container with its files in it, unpacked in directory `where`.
+
+        Raises:
+            EngineError: It was refused; then there is none.
+        """
+        await self._to_its_end(self._make(container, files, where))
 
     async def start(self) -> None:
         """Start it (again). EngineError: it was refused; then there is no container any more."""
@@ -125,12 +129,12 @@ class Member:
         self._busy = asyncio.get_running_loop().create_task(work)
         await asyncio.shield(self._busy)
 
-    async def _make(self, container: Container, files: bytes) -> None:
+    async def _make(self, container: Container, files: bytes, where: str) -> None:
         def work(client: docker.APIClient) -> str:
             id = create(client, container)
             try:
                 if files:
-                    client.put_archive(id, "/", files)
+                    client.put_archive(id, where, files)
             except BaseException:
                 client.remove_container(id, force=True, v=True)
                 raise

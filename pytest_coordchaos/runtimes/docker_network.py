@@ -45,8 +45,11 @@ class Network:
         self._given: dict[str, str] = {}
 
     @classmethod
-    async def create(cls, engine: Engine, name: str, labels: Mapping[str, str], seed: str) -> Network:
+    async def create(cls, engine: Engine, name: str, labels: Mapping[str, str], seed: str, *, internal: bool = True) -> Network:
         """Make a network of that name that carries the labels.
+
+        Args:
+            internal: Nothing leads out of it, and none of its ports can be published.
 
         Raises:
             StartError: No piece of our range is free.
@@ -54,7 +57,7 @@ class Network:
         """
         for subnet in free_subnets(seed, routed(_read_routes()))[:_TRIES]:
             try:
-                id = await engine.run(partial(_make, name=name, labels=labels, subnet=subnet))
+                id = await engine.run(partial(_make, name=name, labels=labels, subnet=subnet, internal=internal))
                 return cls(name, id, subnet)
             except EngineError as error:
                 if not any(word in str(error).lower() for word in _TAKEN):
@@ -102,7 +105,9 @@ def _read_routes() -> str:
         return ""
 
 
-def _make(client: docker.APIClient, *, name: str, labels: Mapping[str, str], subnet: ipaddress.IPv4Network) -> str:
+def _make(
+    client: docker.APIClient, *, name: str, labels: Mapping[str, str], subnet: ipaddress.IPv4Network, internal: bool
+) -> str:
     from docker.types import IPAMConfig, IPAMPool
 
     pool = IPAMPool(subnet=str(subnet), gateway=str(subnet[1]))
@@ -110,7 +115,7 @@ def _make(client: docker.APIClient, *, name: str, labels: Mapping[str, str], sub
         name,
         driver="bridge",
         ipam=IPAMConfig(pool_configs=[pool]),
-        internal=True,
+        internal=internal,
         labels=dict(labels),
         check_duplicate=True,
     )

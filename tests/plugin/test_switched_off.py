@@ -91,6 +91,9 @@ coordchaos (a marker wins over a flag, a flag over COORDCHAOS_*, that over an in
                         Where nodes run: process, docker, sim, auto. Default: what each System declares.
   --coordchaos-base-image=IMAGE
                         An image with python3, on which our own images stand (runtime docker). Default: python:3-slim.
+  --coordchaos-relay=PLACE
+                        Where the relay of containers runs: auto, host, container. Default: auto (container, where the \
+engine has another kernel).
   --coordchaos-proxy=NAME
                         Who applies cuts and delays: relay, toxiproxy (a real server behind the relay). Default: relay.
   --coordchaos-toxiproxy=SERVER
@@ -107,6 +110,9 @@ INI_HELP = """\
                         Where nodes run: process, docker, sim, auto. Default: what each System declares.
   coordchaos_base_image (string):
                         An image with python3, on which our own images stand (runtime docker). Default: python:3-slim.
+  coordchaos_relay (string):
+                        Where the relay of containers runs: auto, host, container. Default: auto (container, where the \
+engine has another kernel).
   coordchaos_proxy (string):
                         Who applies cuts and delays: relay, toxiproxy (a real server behind the relay). Default: relay.
   coordchaos_toxiproxy (string):

@@ -46,12 +46,13 @@ def client() -> Any:
 
 
 def left_of(run: str) -> list[str]:
-    """Names of containers and networks whose run begins so."""
+    """Names of containers, networks and volumes whose run begins so."""
     with_label = {"label": "coordchaos.run"}
     sdk = client()
     try:
         found = [(one.name, one.labels) for one in sdk.containers.list(all=True, filters=with_label, ignore_removed=True)]
         found += [(one.name, one.attrs["Labels"]) for one in sdk.networks.list(filters=with_label)]
+        found += [(one.name, one.attrs["Labels"]) for one in sdk.volumes.list(filters=with_label)]
         return [name for name, labels in found if labels["coordchaos.run"].startswith(run)]
     finally:
         sdk.close()

@@ -12,6 +12,7 @@ import pytest
 
 from pytest_coordchaos import CapabilityError, Port, Session, StartError, System, UsageError
 from pytest_coordchaos.runtimes import docker_ambassadors
+from pytest_coordchaos.runtimes.docker_relay import check_near
 from pytest_coordchaos.settings import Settings
 from reference_systems.raft_kv.system import system as raft_kv
 from tests.systems.docker.engine import BASE, client, left_of
@@ -149,7 +150,26 @@ def test_an_engine_on_another_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(docker_ambassadors, "connect_door", refused)
     monkeypatch.setattr(docker_ambassadors, "_BOOT_ID", tmp_path / "boot_id")
     monkeypatch.setattr(docker_ambassadors, "_READY_S", 2.0)
-    said = _refused(raft_kv(), tmp_path, CapabilityError)
+    said = _refused(raft_kv(), tmp_path, CapabilityError, relay="host")
 
     assert "does not run on this machine's kernel" in said
-    assert "Supported: an engine on this Linux machine, rootful or rootless; or runtime 'process'" in said
+    assert "a relay on this machine cannot reach its containers; --coordchaos-relay=container runs it as one of them" in said
+
+
+def test_an_engine_on_another_host() -> None:
+    check_near("unix:///run/docker.sock")
+    check_near("http+unix:///run/docker.sock")
+    check_near("tcp://127.0.0.1:2375")
+    for address in ("tcp://198.51.100.7:2376", "ssh://build.example"):
+        with pytest.raises(CapabilityError) as caught:
+            check_near(address)
+        assert str(caught.value) == (
+            f"The container engine at {address} is on another host: what its relay publishes on that host's loopback cannot be "
+            "reached from here. Run pytest on that host; or use runtime 'process'"
+        )
+
+
+def test_a_toxiproxy_behind_a_relay_in_a_container(tmp_path: Path) -> None:
+    said = _refused(raft_kv(), tmp_path, CapabilityError, relay="container", proxy="toxiproxy", toxiproxy="127.0.0.1:1")
+
+    assert said == "A relay in a container (--coordchaos-relay) takes no Toxiproxy behind it: use proxy 'relay'"
