@@ -1,4 +1,4 @@
-"""Whatever ends a session, its containers and networks end with it, and nobody else's do."""
+"""Whatever ends a session, its containers, networks and volumes end with it, and nobody else's do."""
 
 from __future__ import annotations
 
@@ -85,13 +85,17 @@ async def _swept(root: Path) -> tuple[str, ...]:
     return seen
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
-def test_a_session_that_is_ended_at_any_moment_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("number", "relay"),
+    [(signal.SIGKILL, "host"), (signal.SIGKILL, "container"), (signal.SIGTERM, "host"), (signal.SIGINT, "host")],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_a_session_that_is_ended_at_any_moment_leaves_nothing(tmp_path: Path, number: signal.Signals, relay: str) -> None:
     """At once where the reaper lives; random moments, from before the first container into a running experiment."""
     (tmp_path / "test_busy.py").write_text(SUITE)
     rng = random.Random(f"containers {number}")
     for moment_s in (rng.uniform(0.5, 3.0), rng.uniform(3.0, 9.0)):
-        process = _start(tmp_path)
+        process = _start(tmp_path, relay)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(moment_s)
             pytest.fail(f"the suite ended by itself with status {process.returncode}; nothing was tested")
@@ -100,8 +104,9 @@ def test_a_session_that_is_ended_at_any_moment_leaves_nothing(tmp_path: Path, nu
         _assert_gone(process.pid)
 
 
-def _start(root: Path) -> subprocess.Popen[bytes]:
-    options = ["-q", "--coordchaos", "--coordchaos-runtime=docker", "-p", "no:cacheprovider", f"--basetemp={root / 'base'}"]
+def _start(root: Path, relay: str) -> subprocess.Popen[bytes]:
+    options = ["-q", "--coordchaos", "--coordchaos-runtime=docker", f"--coordchaos-relay={relay}"]
+    options += ["-p", "no:cacheprovider", f"--basetemp={root / 'base'}"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     argv = [sys.executable, "-m", "pytest", *options, "test_busy.py"]
     return subprocess.Popen(argv, cwd=root, env={**os.environ, "COORDCHAOS_BASE_IMAGE": BASE}, start_new_session=True, **quiet)
