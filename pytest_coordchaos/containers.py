@@ -64,7 +64,7 @@ def container_layout(system: System, runtime: DockerRuntime) -> Layout:
     for link in edges(system):
         if link.source == CLIENTS:
             place = published.get((link.target, link.port), ("127.0.0.1", 0))
-            listen[link] = place if runtime.relay is None else runtime.relay.listen(place)
+            listen[link] = place if runtime.relay is None else runtime.relay.listen(place, _transport(system, link))
         else:
             listen[link] = (ambassadors.host(door_of[link.target]), numbers[link.target, link.port] if shared else next(free))
     return Layout(
@@ -98,6 +98,10 @@ async def with_exposed_ports(system: System, docker: Docker, scratch: Path) -> S
         for node in system.members
     ]
     return replace(system, nodes=members)
+
+
+def _transport(system: System, link: LinkId) -> str:
+    return system.port(link.target, link.port).transport
 
 
 def _names(node: Node) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ class Container:
         directory: Where it works; "": where the image says.
         mounts: Directory outside -> directory inside.
         volumes: Name of a volume -> directory inside.
-        publish: Port -> where it is to be reached from outside, on the engine's machine; port 0 there: any free one.
+        publish: (port, "tcp" or "udp") -> where it is to be reached, on the engine's machine; port 0 there: any free one.
         user: Who it runs as; "": as the image says.
         sees_processes: It sees all processes of the engine's machine, under their numbers there.
         cpus: How many processors it may use at most; None: all.
@@ -59,7 +59,7 @@ class Container:
     directory: str = ""
     mounts: Mapping[str, str] = field(default_factory=dict)
     volumes: Mapping[str, str] = field(default_factory=dict)
-    publish: Mapping[int, tuple[str, int]] = field(default_factory=dict)
+    publish: Mapping[tuple[int, str], tuple[str, int]] = field(default_factory=dict)
     user: str = ""
     sees_processes: bool = False
     cpus: float | None = None
@@ -106,7 +106,9 @@ def _host_config(container: Container) -> dict[str, Any]:
     config["mounts"] = [Mount(inside, outside, type="bind") for outside, inside in container.mounts.items()]
     config["mounts"] += [Mount(inside, volume, type="volume") for volume, inside in container.volumes.items()]
     if container.publish:
-        config["port_bindings"] = {port: (host, number or None) for port, (host, number) in container.publish.items()}
+        config["port_bindings"] = {
+            f"{port}/{transport}": (host, number or None) for (port, transport), (host, number) in container.publish.items()
+        }
     if container.sees_processes:
         config["pid_mode"] = "host"
     if container.cpus is not None:

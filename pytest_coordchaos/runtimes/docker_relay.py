@@ -77,7 +77,7 @@ class RelayContainer:
         self._network = network
         self._host = network.address("relay")
         self._member = Member(docker.engine, "relay", log)
-        self._publish: dict[int, Address] = {_FIRST_PORT: (_LOOPBACK, 0)}
+        self._publish: dict[tuple[int, str], Address] = {(_FIRST_PORT, "tcp"): (_LOOPBACK, 0)}
         self._seat: Seat | None = None
 
     @classmethod
@@ -99,10 +99,10 @@ class RelayContainer:
             raise
         return relay
 
-    def listen(self, place: Address) -> Address:
+    def listen(self, place: Address, transport: str) -> Address:
         """A port of the container for a link, to be published at a place of the engine's machine (port 0: any)."""
         number = _FIRST_PORT + len(self._publish)
-        self._publish[number] = place
+        self._publish[number, transport] = place
         return self._host, number
 
     async def start(self, seed: int) -> Seat:
@@ -122,7 +122,7 @@ class RelayContainer:
             )
         except EngineError as error:
             raise StartError(f"The relay's container could not be started: {error}") from None
-        places = {number: self._place(number, bound.get(f"{number}/tcp")) for number in self._publish}
+        places = {number: _place(f"{number}/{transport}", bound) for number, transport in self._publish}
         published = {(self._host, number): place for number, place in places.items()}
         self._seat = Seat(address=places[_FIRST_PORT], token=token, published=published)
         return self._seat
@@ -173,17 +173,20 @@ class RelayContainer:
                 raise StartError(f"The relay's container {how}; {need}", tail)
             await asyncio.sleep(0.01)
 
-    def _place(self, number: int, bound: list[dict[str, str]] | None) -> Address:
-        if not bound:
-            raise StartError(f"The engine published nothing for port {number} of the relay's container")
-        return _LOOPBACK if bound[0]["HostIp"] == "0.0.0.0" else bound[0]["HostIp"], int(bound[0]["HostPort"])
-
 
 def check_near(address: str) -> None:
     """See whether an engine's machine has our loopback. CapabilityError: it has not."""
     parts = urlsplit(address)
     if "unix" not in parts.scheme and parts.hostname not in ("localhost", _LOOPBACK, "::1"):
         raise CapabilityError(_ELSEWHERE.format(address=address))
+
+
+def _place(port: str, bound: Mapping[str, list[dict[str, str]] | None]) -> Address:
+    """Where the engine published a port, as it is dialled from here."""
+    found = bound.get(port)
+    if not found:
+        raise StartError(f"The engine published nothing for port {port} of the relay's container")
+    return _LOOPBACK if found[0]["HostIp"] == "0.0.0.0" else found[0]["HostIp"], int(found[0]["HostPort"])
 
 
 def _volume_name(prefix: str) -> str:

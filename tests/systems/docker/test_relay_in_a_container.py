@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pytest_coordchaos import Cluster, Port, Session, Status, System, ready_port
+from pytest_coordchaos import Cluster, Port, Session, Status, System, ready_log, ready_port
 from pytest_coordchaos.run import BudgetRequest, InvariantRequest, TestRequest
 from pytest_coordchaos.runtimes import docker_ambassadors
 from pytest_coordchaos.settings import Settings
@@ -18,6 +19,14 @@ from reference_systems.raft_kv.system import system as raft_kv
 from tests.systems.docker.engine import BASE, client, left_of
 from tests.systems.process_rig import PROGRAMS
 
+UDP_ECHO = """
+import socket, sys
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.bind((sys.argv[1], int(sys.argv[2])))
+print("ready")
+while True:
+    sock.sendto(*sock.recvfrom(100))
+"""
 LINEARIZABLE = (InvariantRequest(name="linearizable"),)
 
 
@@ -59,7 +68,7 @@ def test_a_budget_is_judged_and_registers_are_linearizable_under_faults(far: Ses
         run = raft.run("register", seconds=6)
         far.end_test()
 
-    assert [verdict.status for verdict in run.verdicts] == [Status.HELD] * len(run.verdicts), run.verdicts
+    assert [verdict.status for verdict in run.verdicts] == [Status.HELD] * len(run.verdicts), [(v.summary, v.details) for v in run.verdicts]
     assert {"linearizable", "messages_per_op"} <= {verdict.name for verdict in run.verdicts}
     assert all(fault.verified for fault in run.faults), run.faults
     assert {fault.words.split()[0].partition(":")[0] for fault in run.faults} == {"partition", "kill"}
@@ -127,6 +136,21 @@ def test_nodes_that_share_addresses_are_cut_pair_by_pair(far: Session) -> None:
     crossed = {(total.sender, total.receiver) for total in ledger.totals if total.offered_bytes}
     assert {("n1", "n2"), ("n2", "n1"), ("clients", "n2")} <= crossed
     assert not ledger.bypasses
+
+
+def test_datagrams_of_clients_come_back_through_it(far: Session) -> None:
+    command = ["python3", "-I", "-S", "-u", "-c", UDP_ECHO, "{host:udp}", "{port:udp}"]
+    ports = [Port("udp", transport="udp")]
+    with far.start(_echo_system(name="udp", nodes=1, ports=ports, command=command, ready=ready_log("ready"))) as cluster:
+        far.begin_test(TestRequest(test="udp", seed=1))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(10)
+            sock.sendto(b"hello", cluster.address("n1", "udp"))
+            assert sock.recv(100) == b"hello"
+        ledger = cluster.ledger()
+        far.end_test()
+
+    assert [(one.size_bytes, one.receiver) for one in ledger.messages] == [(5, "n1"), (5, "clients")]
 
 
 def test_its_control_api_is_for_those_who_know_the_token(echo: Cluster) -> None:
