@@ -68,7 +68,9 @@ def test_a_budget_is_judged_and_registers_are_linearizable_under_faults(far: Ses
         run = raft.run("register", seconds=6)
         far.end_test()
 
-    assert [verdict.status for verdict in run.verdicts] == [Status.HELD] * len(run.verdicts), [(v.summary, v.details) for v in run.verdicts]
+    assert [verdict.status for verdict in run.verdicts] == [Status.HELD] * len(run.verdicts), [
+        (v.summary, v.details) for v in run.verdicts
+    ]
     assert {"linearizable", "messages_per_op"} <= {verdict.name for verdict in run.verdicts}
     assert all(fault.verified for fault in run.faults), run.faults
     assert {fault.words.split()[0].partition(":")[0] for fault in run.faults} == {"partition", "kill"}
