@@ -70,8 +70,8 @@ def _run(line: str, directory: Path) -> str:
         words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words[1:]]
     elif words[0] == "coordchaos":
         words = [sys.executable, "-m", "pytest_coordchaos.cli", *words[1:]]
-    environment = {**os.environ, "COLUMNS": "120", "NO_COLOR": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    environment.pop("PYTEST_ADDOPTS", None)
+    ours = {key: value for key, value in os.environ.items() if not key.startswith(("COORDCHAOS", "PYTEST_ADDOPTS"))}
+    environment = {**ours, "COLUMNS": "120", "NO_COLOR": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(words, cwd=directory, env=environment, capture_output=True, text=True, timeout=120).stdout
 
 
