@@ -229,15 +229,13 @@ def test_a_forked_child_of_the_session_cannot_end_it(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_a_keeper_lets_go_of_a_lent_port_before_anybody_can_need_it() -> None:
-    """Found as "Address already in use": a keeper not yet scheduled still held the port of the node started after it."""
-    program = """
+def _is_free_behind_a_keeper(before: str) -> str:
+    """Fork a keeper after this preparation, close a port held as `held`, and bind its address at once; "free" when that works."""
+    program = f"""
 import os, socket, time
 from pytest_coordchaos.runtimes import keeper
-held = socket.create_server(("127.0.0.1", 0))
+{before}
 address = held.getsockname()
-keep_only = keeper._keep_only
-keeper._keep_only = lambda *fds: (time.sleep(0.3), keep_only(*fds))  # a keeper that waits for its turn on a busy machine
 order = dict(argv=["true"], env=dict(os.environ), cwd="/", log=os.devnull, hosts="")
 pid, _ = keeper.fork_keeper(order)
 held.close()
@@ -247,30 +245,30 @@ os.waitpid(pid, 0)
 print("free")
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    return done.stdout.strip() or done.stderr
 
-    assert done.stdout == "free\n", done.stderr
+
+def test_a_keeper_lets_go_of_a_lent_port_before_anybody_can_need_it() -> None:
+    """Found as "Address already in use": a keeper not yet scheduled still held the port of the node started after it."""
+    before = """
+held = socket.create_server(("127.0.0.1", 0))
+keep_only = keeper._keep_only
+keeper._keep_only = lambda *fds: (time.sleep(0.3), keep_only(*fds))  # a keeper that waits for its turn on a busy machine
+"""
+
+    assert _is_free_behind_a_keeper(before) == "free"
 
 
 def test_a_keeper_says_that_it_holds_nothing_only_after_it_let_go_of_the_last_port() -> None:
     """Found as "Address already in use": in the gap of a port lent before, the pipe that says so had the lowest number."""
-    program = """
-import os, socket, time
-from pytest_coordchaos.runtimes import keeper
+    before = """
 gap = [os.open(os.devnull, os.O_RDONLY) for _ in range(4)]
 held = socket.create_server(("127.0.0.1", 0))
-address, number = held.getsockname(), held.fileno()
+number = held.fileno()
 for descriptor in gap:
     os.close(descriptor)
 close = os.close
 os.close = lambda fd: (time.sleep(0.3 if fd == number else 0), close(fd))  # the keeper is put aside in the middle
-order = dict(argv=["true"], env=dict(os.environ), cwd="/", log=os.devnull, hosts="")
-pid, _ = keeper.fork_keeper(order)
-held.close()
-taken = socket.socket()
-taken.bind(address)
-os.waitpid(pid, 0)
-print("free")
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
 
-    assert done.stdout == "free\n", done.stderr
+    assert _is_free_behind_a_keeper(before) == "free"
