@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pytest_coordchaos.system.model import CLIENTS, Node, Port, System
     from pytest_coordchaos.system.readiness import NodeProbe, Ready, ready_http, ready_log, ready_port, ready_when
     from pytest_coordchaos.verdicts import Status, Verdict
-    from pytest_coordchaos.workloads.model import Call, Client, Request, Workload
+    from pytest_coordchaos.workloads.model import Call, Client, Final, Request, Workload
     from pytest_coordchaos.workloads.register import register
 
 __version__ = "0.1.0"
@@ -74,7 +74,7 @@ _HOME = {
     "system.model": ("CLIENTS", "Node", "Port", "System"),
     "system.readiness": ("NodeProbe", "Ready", "ready_http", "ready_log", "ready_port", "ready_when"),
     "verdicts": ("Status", "Verdict"),
-    "workloads.model": ("Call", "Client", "Request", "Workload"),
+    "workloads.model": ("Call", "Client", "Final", "Request", "Workload"),
     "workloads.register": ("register",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -95,6 +95,7 @@ __all__ = [
     "Failed",
     "FaultError",
     "Figures",
+    "Final",
     "History",
     "Ledger",
     "LinkId",

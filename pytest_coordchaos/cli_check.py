@@ -14,8 +14,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from pytest_coordchaos.checkers.choosing import MODELS, infer_model, model_of
+from pytest_coordchaos.checkers.linearizability import verdict_of
 from pytest_coordchaos.checkers.linearizable import Budget, examine
-from pytest_coordchaos.checkers.registry import verdict_of
 from pytest_coordchaos.errors import UnreadableHistory, UsageError
 from pytest_coordchaos.history.model import History
 from pytest_coordchaos.history.readers import FORMATS, read_history

@@ -1,4 +1,4 @@
-"""The spine: start → drive → inject → heal → settle → check."""
+"""The spine: start → drive → inject → heal → settle → ask → check."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from pytest_coordchaos.checkers.registry import Invariant
+from pytest_coordchaos.checkers.invariant import Invariant
 from pytest_coordchaos.clock import Clock
 from pytest_coordchaos.cost.counting import IdleRate, idle_rate
 from pytest_coordchaos.cost.figures import figures
@@ -19,8 +19,10 @@ from pytest_coordchaos.history.model import History
 from pytest_coordchaos.judging import Evidence, judge
 from pytest_coordchaos.live_cluster import LiveCluster
 from pytest_coordchaos.run import Run, RunFault, TestRequest
+from pytest_coordchaos.runtimes.base import NodeState
 from pytest_coordchaos.simulation.remote import RemoteCluster
 from pytest_coordchaos.workloads.driver import Driven, drive
+from pytest_coordchaos.workloads.final import ask_nodes
 from pytest_coordchaos.workloads.model import Workload
 
 __all__ = ["Experiment", "by_hand", "measure_idle", "write_up"]
@@ -61,11 +63,14 @@ class Experiment:
         planned, driven = await self._drive_and_inject(start_ns)
         notes = (*_unsent(driven), *await self._settle())
         ledger = await self.cluster.ledger(since)
+        load = _since(self.cluster.recorder.all(), start_ns)
+        notes = (*notes, *await self._ask_nodes())
         everything = self.cluster.recorder.all()
         evidence = Evidence(
             system=self.cluster.system,
             whole=everything,
-            window=_since(everything, start_ns),
+            window=load,
+            finals=History(_since(everything, start_ns).operations[len(load) :]),
             start_ns=start_ns,
             ledger=ledger,
             faults=(*planned, *standing),
@@ -105,6 +110,23 @@ class Experiment:
         except CoordChaosError as error:
             return (f"the cluster did not heal within {_SETTLE_S:g} s after the last fault: {str(error).splitlines()[0]}",)
         return ()
+
+    async def _ask_nodes(self) -> tuple[str, ...]:
+        """The workload's final questions to every node that lives; say so when the answers never satisfied."""
+        final, client = self.workload.final, self.workload.client or self.cluster.system.client
+        if final is None or client is None:
+            return ()
+        living = [node for node in self.cluster.nodes if self.cluster.state(node) is not NodeState.DEAD]
+        satisfied = await ask_nodes(
+            final,
+            client,
+            self.cluster,
+            self.cluster.recorder,
+            clock=self.clock,
+            nodes=living,
+            timeout_s=self.workload.timeout_s,
+        )
+        return () if satisfied else (f"the nodes' last answers did not satisfy the workload within {final.within_s:g} s",)
 
 
 async def measure_idle(cluster: Observed, request: TestRequest, clock: Clock, ledger: Ledger) -> IdleRate | None:
@@ -162,7 +184,7 @@ async def write_up(
         start_ns=evidence.start_ns,
         end_ns=ledger.end_ns,
         faults=tuple(evidence.faults),
-        history=evidence.window,
+        history=History((*evidence.window, *evidence.finals)),
         context=History(tuple(op for op in evidence.whole if op.invoke_ns < evidence.start_ns)),
         ledger=ledger,
         figures=numbers,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_coordchaos.checkers.registry import Invariant
+    from pytest_coordchaos.checkers.invariant import Invariant
     from pytest_coordchaos.run import Run
 
 

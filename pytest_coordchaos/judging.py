@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from pytest_coordchaos.checkers.registry import Invariant
+from pytest_coordchaos.checkers.invariant import Invariant
 from pytest_coordchaos.cost.budgets import evaluate
 from pytest_coordchaos.cost.counting import IdleRate
 from pytest_coordchaos.cost.ledger import Ledger
@@ -24,7 +24,8 @@ class Evidence:
 
     Args:
         whole: The cluster's history since it started: the context of the window.
-        window: The run's own operations.
+        window: The operations of the run's load.
+        finals: What nodes were asked when everything was over (`Workload.final`); they cost nothing.
         start_ns: Where the window begins in `whole`.
         ledger: What crossed the links in the window.
         faults: As carried out.
@@ -34,6 +35,7 @@ class Evidence:
     system: System
     whole: History
     window: History
+    finals: History = field(default_factory=History)
     start_ns: int
     ledger: Ledger
     faults: Sequence[RunFault] = ()
@@ -66,8 +68,11 @@ def _check(one: InvariantRequest, evidence: Evidence, known: Mapping[str, Invari
     if not evidence.window.operations:
         summary = "nothing was observed: no operation was recorded; use run(...) or record(...)"
         return Verdict(name=one.name, status=Status.UNKNOWN, summary=f"{one.name} unknown: {summary}")
-    options = {**one.options, "window_start_ns": evidence.start_ns}
-    return known[one.name].check(evidence.whole, options)
+    invariant = known[one.name]
+    options: dict[str, object] = {**one.options, "window_start_ns": evidence.start_ns}
+    if "faults" in invariant.needs:
+        options["faults"] = tuple(evidence.faults)
+    return invariant.check(evidence.whole, options)
 
 
 def _doubts(evidence: Evidence) -> tuple[str, ...]:

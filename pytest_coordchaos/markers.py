@@ -17,7 +17,7 @@ from pytest_coordchaos.run import BudgetRequest, InvariantRequest, TestRequest
 from pytest_coordchaos.settings import PROXIES, RUNTIMES, SEED_MAX, Settings
 
 if TYPE_CHECKING:
-    from pytest_coordchaos.checkers.registry import Invariant
+    from pytest_coordchaos.checkers.invariant import Invariant
 
 __all__ = ["NAMES", "Mark", "request_from"]
 

@@ -164,7 +164,7 @@ def _offer_reference_systems(pluginmanager: pytest.PytestPluginManager) -> None:
     from importlib import import_module
 
     try:
-        fixtures = import_module("reference_systems.raft_kv.fixtures")
+        fixtures = import_module("reference_systems.fixtures")
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("reference_systems"):
             raise

@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_coordchaos.checkers.registry import INVARIANTS, Invariant
+from pytest_coordchaos.checkers.invariant import Invariant
+from pytest_coordchaos.checkers.registry import INVARIANTS
 from pytest_coordchaos.clock import Clock, SystemClock
 from pytest_coordchaos.cluster import Cluster
 from pytest_coordchaos.errors import CapabilityError, CoordChaosError, UsageError

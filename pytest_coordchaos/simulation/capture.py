@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from pytest_coordchaos.checkers.registry import Invariant
+from pytest_coordchaos.checkers.invariant import Invariant
 from pytest_coordchaos.faults.plan import Plan
 from pytest_coordchaos.run import TestRequest
 from pytest_coordchaos.simulation.shipping import dumps

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from pytest_coordchaos.checkers.registry import Invariant
+from pytest_coordchaos.checkers.invariant import Invariant
 from pytest_coordchaos.faults import words as fault_words
 from pytest_coordchaos.faults.plan import checked_seconds
 from pytest_coordchaos.run import Run, TestRequest

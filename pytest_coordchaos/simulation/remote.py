@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pytest_coordchaos.checkers.registry import Invariant
+from pytest_coordchaos.checkers.invariant import Invariant
 from pytest_coordchaos.cost.ledger import Ledger
 from pytest_coordchaos.errors import CapabilityError, CoordChaosError, UsageError
 from pytest_coordchaos.faults.model import Fault

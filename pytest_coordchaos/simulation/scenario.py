@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
-from pytest_coordchaos.checkers.registry import INVARIANTS, Invariant
+from pytest_coordchaos.checkers.invariant import Invariant
+from pytest_coordchaos.checkers.registry import INVARIANTS
 from pytest_coordchaos.errors import CapabilityError, CoordChaosError, UsageError
 from pytest_coordchaos.experiment import Experiment
 from pytest_coordchaos.faults import plan as plans

@@ -6,7 +6,7 @@ from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pytest_coordchaos.checkers.registry import Invariant
+from pytest_coordchaos.checkers.invariant import Invariant
 from pytest_coordchaos.cost.ledger import Ledger
 from pytest_coordchaos.errors import UsageError
 from pytest_coordchaos.faults.model import Fault

@@ -13,47 +13,19 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 from pytest_coordchaos.clock import Clock
-from pytest_coordchaos.errors import Failed
 from pytest_coordchaos.history.model import Outcome
 from pytest_coordchaos.workloads.calling import Caller
-from pytest_coordchaos.workloads.model import Call, Client, Request, Workload
+from pytest_coordchaos.workloads.model import Client, Request, Workload
+from pytest_coordchaos.workloads.performing import Recording, perform
 
-__all__ = ["Driven", "Recording", "drive"]
+__all__ = ["Driven", "drive"]
 
 _BACKOFF_S, _BACKOFF_MAX_S = 0.02, 0.2
 _FAILS_IN_A_ROW = 5
 """So many refusals, and a client tries another node: this one may be of no use to it any more."""
-
-_ERROR_CHARS = 300
-
-
-class Recording(Protocol):
-    """Where operations are recorded (`history.recorder.Recorder`)."""
-
-    def next_process(self) -> int:
-        """A process number that nobody has had."""
-        ...
-
-    def invoke(
-        self, process: int, f: str, key: Any, value: Any, /, *, intended_ns: int | None = None, node: str | None = None
-    ) -> int:
-        """An operation starts; returns its id."""
-        ...
-
-    def ok(self, op_id: int, result: Any, /) -> None:
-        """It happened."""
-        ...
-
-    def fail(self, op_id: int, error: str, /) -> None:
-        """It surely did not happen."""
-        ...
-
-    def info(self, op_id: int, error: str, /) -> None:
-        """Nobody knows."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,24 +201,18 @@ class _Worker:
 
     async def _perform(self, intended_ns: int, request: Request) -> Outcome:
         """One operation from invocation to its end."""
-        intended = None if self.demand.starts is None else intended_ns
-        op_id = self.recorder.invoke(self.process, request.f, request.key, request.value, intended_ns=intended, node=self.node)
-        call = Call(id=op_id, request=request, timeout_s=self.workload.timeout_s)
-        try:
-            async with asyncio.timeout(self.workload.timeout_s) as limit:
-                result = await self.caller.call(self.client.call, self.connection, call)
-        except Failed as error:
-            self.recorder.fail(op_id, _text(error))
-            return Outcome.FAIL
-        except Exception as error:
-            expired = isinstance(error, TimeoutError) and limit.expired()
-            self.recorder.info(op_id, f"no answer within {self.workload.timeout_s:g} s" if expired else _text(error))
-            return Outcome.INFO
-        except BaseException as error:  # cancelled or interrupted: the operation may have been sent
-            self.recorder.info(op_id, _text(error))
-            raise
-        self.recorder.ok(op_id, result)
-        return Outcome.OK
+        outcome, _ = await perform(
+            request,
+            client=self.client,
+            connection=self.connection,
+            caller=self.caller,
+            recorder=self.recorder,
+            process=self.process,
+            node=self.node,
+            timeout_s=self.workload.timeout_s,
+            intended_ns=None if self.demand.starts is None else intended_ns,
+        )
+        return outcome
 
     async def _leave(self) -> None:
         """Close the connection as well as it can be closed within the client's time."""
@@ -286,8 +252,3 @@ def _poisson(rng: random.Random, rate_per_s: float, start_ns: int) -> Iterator[i
 def _put_back(first: int, rest: Iterator[int]) -> Iterator[int]:
     yield first
     yield from rest
-
-
-def _text(error: BaseException) -> str:
-    said, kind = str(error), type(error).__name__
-    return (said or kind if isinstance(error, Failed) else f"{kind}: {said}" if said else kind)[:_ERROR_CHARS]

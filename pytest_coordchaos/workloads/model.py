@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Call", "Client", "Request", "Workload"]
+__all__ = ["Call", "Client", "Final", "Request", "Workload"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +75,25 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Final:
+    """What every living node is asked when the load and the faults are over, again and again until the answers satisfy.
+
+    The answers are operations of the history like others, with `node=` set, so that invariants can look at what nodes
+    believe in the end; they count in no budget.
+
+    Args:
+        requests: Asked of each node, one after the other.
+        until: Node -> `f` -> result: whether that is the end; asked when every node has answered everything.
+            None: one answer of each is enough.
+        within_s: Give up after so long; what was answered by then is in the history.
+    """
+
+    requests: Sequence[Request]
+    until: Callable[[Mapping[str, Mapping[str, Any]]], bool] | None = None
+    within_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
     """Operations to draw, and the invariants that fit them.
 
@@ -90,6 +109,7 @@ class Workload:
         operations: Stop after so many; None: only the time limit.
         timeout_s: A call that takes longer is recorded as info.
         client: Overrides the System's client.
+        final: What nodes are asked in the end; None: nothing.
     """
 
     name: str
@@ -101,3 +121,4 @@ class Workload:
     operations: int | None = None
     timeout_s: float = 1.0
     client: Client | None = None
+    final: Final | None = None

@@ -11,7 +11,7 @@ from tests.plugin.conftest import Suite
 
 CONFTEST = """
 from pytest_coordchaos import Status, Verdict
-from pytest_coordchaos.checkers.registry import Invariant
+from pytest_coordchaos.checkers.invariant import Invariant
 
 def check(history, options):
     count = sum(op.invoke_ns >= options["window_start_ns"] for op in history)

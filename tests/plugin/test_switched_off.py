@@ -217,6 +217,7 @@ CHEAP = {
     "pytest_coordchaos.plugin",
     "pytest_coordchaos.settings",
     "reference_systems",
+    "reference_systems.fixtures",
     "reference_systems.raft_kv",
     "reference_systems.raft_kv.fixtures",
 }

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from pytest_coordchaos.checkers.choosing import infer_model, model_of
+from pytest_coordchaos.checkers.linearizability import check_window
 from pytest_coordchaos.checkers.models import Model
 from pytest_coordchaos.checkers.registers import key_value
-from pytest_coordchaos.checkers.registry import INVARIANTS, check_window
+from pytest_coordchaos.checkers.registry import INVARIANTS
 from pytest_coordchaos.errors import UsageError
 from pytest_coordchaos.history.model import History, Operation, Outcome
 from pytest_coordchaos.verdicts import Status, Verdict

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import pytest
 
-from pytest_coordchaos.checkers.registry import Invariant
+from pytest_coordchaos.checkers.invariant import Invariant
+from pytest_coordchaos.checkers.spans import downtimes
 from pytest_coordchaos.cost.ledger import Ledger
 from pytest_coordchaos.history.model import History, Operation, Outcome
 from pytest_coordchaos.judging import Evidence, invariants_of, judge
-from pytest_coordchaos.run import InvariantRequest, RunFault, TestRequest
+from pytest_coordchaos.run import BudgetRequest, InvariantRequest, RunFault, TestRequest
 from pytest_coordchaos.system.model import System
 from pytest_coordchaos.verdicts import Status, Verdict, worst
 from pytest_coordchaos.workloads.model import Workload
@@ -63,6 +67,44 @@ def test_doubt_never_softens_a_violation() -> None:
 
 def test_nothing_recorded_is_unknown_whatever_the_checker_would_say() -> None:
     assert _judge(Status.HELD, window=History()).status is Status.UNKNOWN
+
+
+def test_what_was_asked_in_the_end_is_judged_but_costs_nothing() -> None:
+    """Invariants see the final answers; budgets divide by the load alone."""
+    final = replace(OP, id=2, f="state", invoke_ns=20, intended_ns=20, return_ns=21, ended_ns=90_000)
+    seen: list[int] = []
+
+    def check(history: History, options: object) -> Verdict:
+        seen.append(len(history))
+        return Verdict(name="stub", status=Status.HELD, summary="")
+
+    given = Evidence(
+        system=SYSTEM, whole=History((OP, final)), window=OBSERVED, finals=History((final,)), start_ns=0, ledger=Ledger()
+    )
+    request = TestRequest(
+        test="t", seed=1, invariants=(InvariantRequest(name="stub"),), budgets=(BudgetRequest(limits={"p99_ms": 1.0}),)
+    )
+    _, budget = judge(request, None, given, {"stub": Invariant(name="stub", check=check, options=frozenset(), doc="")})
+
+    assert seen == [2]
+    assert budget.measured == OP.latency_ns / 1e6
+
+
+def test_an_invariant_that_needs_the_faults_is_given_them() -> None:
+    fault = RunFault(id="1-kill:n1", words="kill n1", start_ns=3, end_ns=7)
+    given: list[object] = []
+
+    def check(history: History, options: Mapping[str, object]) -> Verdict:
+        given.append(options.get("faults"))
+        return Verdict(name="stub", status=Status.HELD, summary="")
+
+    evidence = Evidence(system=SYSTEM, whole=OBSERVED, window=OBSERVED, start_ns=0, ledger=Ledger(), faults=(fault,))
+    for needs in (frozenset[str](), frozenset({"faults"})):
+        stub = Invariant(name="stub", check=check, options=frozenset(), doc="", needs=needs)
+        judge(TestRequest(test="t", seed=1, invariants=(InvariantRequest(name="stub"),)), None, evidence, {"stub": stub})
+
+    assert given == [None, (fault,)]
+    assert downtimes([fault]) == {"n1": [(3, 7)]}
 
 
 def test_a_workload_brings_its_invariants_unless_a_marker_named_them() -> None:

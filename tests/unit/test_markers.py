@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from pytest_coordchaos.checkers.registry import Invariant
+from pytest_coordchaos.checkers.invariant import Invariant
 from pytest_coordchaos.errors import UsageError
 from pytest_coordchaos.markers import request_from
 from pytest_coordchaos.run import BudgetRequest, InvariantRequest, TestRequest
