@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from pytest_coordchaos.checkers.invariant import Invariant
 from pytest_coordchaos.clock import Clock
@@ -25,7 +26,10 @@ from pytest_coordchaos.workloads.driver import Driven, drive
 from pytest_coordchaos.workloads.final import ask_nodes
 from pytest_coordchaos.workloads.model import Workload
 
-__all__ = ["Experiment", "by_hand", "measure_idle", "write_up"]
+__all__ = ["Experiment", "Script", "by_hand", "measure_idle", "write_up"]
+
+Script = Callable[[LiveCluster, random.Random], Coroutine[Any, Any, None]]
+"""Verbs on a cluster beside its load, in an order of one's own: `async def script(cluster, rng)`."""
 
 Observed = LiveCluster | RemoteCluster
 """A cluster as what is written of it needs it."""
@@ -42,6 +46,7 @@ class Experiment:
     Args:
         seed: Decides the requests; the plan was drawn from it too.
         known: Invariants by name.
+        script: Runs beside the load; the run goes on until both are over. Faults it left in force are undone then.
     """
 
     cluster: LiveCluster
@@ -51,6 +56,7 @@ class Experiment:
     seed: int
     clock: Clock
     known: Mapping[str, Invariant]
+    script: Script | None = None
 
     async def perform(self) -> Run:
         """Drive and inject side by side, let the cluster settle, then check.
@@ -61,6 +67,9 @@ class Experiment:
         since, start_ns = await self.cluster.relay.mark(), self.clock.now_ns()
         standing = by_hand(self.cluster, start_ns, start_ns)
         planned, driven = await self._drive_and_inject(start_ns)
+        if self.script is not None:
+            await self.cluster.heal()
+            standing = by_hand(self.cluster, start_ns, self.clock.now_ns())
         notes = (*_unsent(driven), *await self._settle())
         ledger = await self.cluster.ledger(since)
         load = _since(self.cluster.recorder.all(), start_ns)
@@ -97,13 +106,15 @@ class Experiment:
             async with asyncio.TaskGroup() as both:
                 driving = both.create_task(load)
                 injecting = both.create_task(carry_out(self.plan, self.cluster, self.clock, start_ns))
+                if self.script is not None:
+                    both.create_task(self.script(self.cluster, random.Random(f"{self.seed}:script")))
         except BaseExceptionGroup as group:
             raise _first(group) from None  # one clear sentence, not a tree of groups
         return injecting.result(), driving.result()
 
     async def _settle(self) -> tuple[str, ...]:
-        """After a plan the cluster must come back by itself; say so when it does not."""
-        if not self.plan.events or any(handle.end_ns is None for handle in self.cluster.handles):
+        """After a plan or a script the cluster must come back by itself; say so when it does not."""
+        if not (self.plan.events or self.script) or any(handle.end_ns is None for handle in self.cluster.handles):
             return ()
         try:
             await self.cluster.wait_healed(_SETTLE_S)

@@ -13,13 +13,13 @@ from typing import Any
 from pytest_coordchaos.checkers.invariant import Invariant
 from pytest_coordchaos.checkers.registry import INVARIANTS
 from pytest_coordchaos.errors import CapabilityError, CoordChaosError, UsageError
-from pytest_coordchaos.experiment import Experiment
+from pytest_coordchaos.experiment import Experiment, Script
 from pytest_coordchaos.faults import plan as plans
 from pytest_coordchaos.faults.model import Partition
 from pytest_coordchaos.faults.plan import Plan
 from pytest_coordchaos.history.model import Outcome
 from pytest_coordchaos.live_cluster import LiveCluster
-from pytest_coordchaos.run import Run, TestRequest
+from pytest_coordchaos.run import Run, RunFault, TestRequest
 from pytest_coordchaos.runtimes.sim import patches
 from pytest_coordchaos.runtimes.sim.trace import Record
 from pytest_coordchaos.simulation.world import Model, World
@@ -58,6 +58,7 @@ class Scenario:
         seconds: Virtual seconds of load.
         request: Invariants and budgets to judge by.
         plan: Carried out instead of drawn ones.
+        script: Runs beside the load, and nothing is drawn.
         progress: How it ends; None: healed.
         model: How machines behave.
         known: Invariants beside the built-in ones.
@@ -69,6 +70,7 @@ class Scenario:
     seconds: float = 5.0
     request: TestRequest = field(default_factory=lambda: TestRequest(test="", seed=0))
     plan: Plan | None = None
+    script: Script | None = None
     progress: Progress | None = None
     model: Model = field(default_factory=Model)
     known: Mapping[str, Invariant] = field(default_factory=dict)
@@ -129,7 +131,7 @@ def perform(scenario: Scenario, seed: int, *, keep_trace: bool = False) -> tuple
         operations=0 if run is None else run.figures.operations,
         virtual_s=round((world.loop.now_ns - start_ns) / 1e9, 6),
         wall_s=round(time.perf_counter() - begun_s, 4),
-        faults=_count([fault.id.partition("-")[2] for fault in (run.faults if run else ()) if fault.verified]),
+        faults=_count([_word(fault) for fault in (run.faults if run else ()) if fault.verified]),
         partitions=_partitions(world.cluster),
         summary=trouble or (wrong[0] if wrong else ""),
     )
@@ -139,8 +141,11 @@ def perform(scenario: Scenario, seed: int, *, keep_trace: bool = False) -> tuple
 async def _experiment(world: World, scenario: Scenario, seed: int) -> Run:
     patches.self_test()
     cluster = await world.start()
-    plan = scenario.plan or plans.draw(scenario.faults, cluster.nodes, scenario.seconds, seed)
-    run = await perform_one(world, cluster, scenario.workload, plan, scenario.request, seed, scenario.known)
+    words = () if scenario.script else scenario.faults
+    plan = scenario.plan or plans.draw(words, cluster.nodes, scenario.seconds, seed)
+    run = await perform_one(
+        world, cluster, scenario.workload, plan, scenario.request, seed, scenario.known, script=scenario.script
+    )
     if scenario.progress is not None:
         verdict = await _progress(world, cluster, scenario, scenario.progress)
         run = replace(run, verdicts=(*run.verdicts, verdict))
@@ -155,6 +160,8 @@ async def perform_one(
     request: TestRequest,
     seed: int,
     known: Mapping[str, Invariant],
+    *,
+    script: Script | None = None,
 ) -> Run:
     """One experiment in a world that stands."""
     experiment = Experiment(
@@ -165,6 +172,7 @@ async def perform_one(
         seed=seed,
         clock=world.clock,
         known={**INVARIANTS, **known},
+        script=script,
     )
     return await experiment.perform()
 
@@ -240,6 +248,11 @@ def check_client(workload: Workload, system: System) -> None:
 
 def _is_coroutine(function: Any) -> bool:
     return function is None or inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+
+def _word(fault: RunFault) -> str:
+    """The fault word of a plan's event ("1-kill:leader"); the verb of what a script did ("kill n2")."""
+    return fault.id.partition("-")[2] or fault.words.partition(" ")[0]
 
 
 def _count(words: Sequence[str]) -> dict[str, int]:

@@ -159,3 +159,22 @@ def test_a_node_that_raises_is_dead_with_its_traceback_in_its_log() -> None:
 
     world.run(story(), limit_s=100)
     world.close()
+
+
+async def _kill_and_isolate(cluster: LiveCluster, rng: random.Random) -> None:
+    await cluster.clock.sleep(0.5 + rng.random())
+    killed = await cluster.kill(await cluster.wait_role("leader", 5))
+    await cluster.clock.sleep(0.5)
+    await killed.undo()
+    await cluster.apply(Pause("n2"))
+
+
+def test_a_script_runs_beside_the_load_and_what_it_left_in_force_is_undone() -> None:
+    result, run, _ = perform(Scenario(system=FIVE, workload=register(rate_per_s=20), seconds=4, script=_kill_and_isolate), 3)
+
+    assert (result.verdict, result.summary) == ("held", "")
+    assert result.faults == {"kill": 1, "pause": 1}
+    assert run is not None
+    assert [fault.words.split()[0] for fault in run.faults] == ["kill", "pause"]
+    assert all(fault.end_ns is not None for fault in run.faults)
+    assert run.start_ns < run.faults[0].start_ns < run.history.operations[-1].invoke_ns < run.end_ns
