@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from reference_systems.kit.frames import Frame
 
-__all__ = ["Clock", "Connection", "Disk", "Env", "Handler", "LogFile", "Network"]
+__all__ = ["Clock", "Connection", "DatagramHandler", "Datagrams", "Disk", "Env", "Handler", "LogFile", "Network"]
 
 
 class Clock(Protocol):
@@ -60,6 +60,26 @@ class Connection(Protocol):
 Handler = Callable[[Connection], Awaitable[None]]
 """Serves one accepted connection; it is closed when the handler returns."""
 
+DatagramHandler = Callable[[Frame], None]
+"""Takes one frame that came as a datagram. Who sent it is the frame's `sender`: addresses say nothing of it."""
+
+
+class Datagrams(Protocol):
+    """Frames both ways, each in one UDP datagram: it may be lost, come twice, or overtake another."""
+
+    def send(self, peer: str, frame: Frame) -> None:
+        """Send through this node's link to the peer; nobody learns whether it arrives.
+
+        Raises:
+            ConnectionRefusedError: The peer has no known link.
+            FrameError: The frame is longer than `kit.datagrams.MAX_DATAGRAM_BYTES`, or cannot be written.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give the port back. Idempotent."""
+        ...
+
 
 class Network(Protocol):
     """Peers and clients, by name only: addresses never enter a message."""
@@ -74,6 +94,10 @@ class Network(Protocol):
         Raises:
             OSError: Refused, unreachable, or the peer has no known link.
         """
+        ...
+
+    async def open_datagrams(self, port: str, handler: DatagramHandler) -> Datagrams:
+        """Take datagrams on this node's port of that name, and send from it. What is no frame is dropped unseen."""
         ...
 
 

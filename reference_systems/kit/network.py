@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, cast
 
-from reference_systems.kit.env import Handler
+from reference_systems.kit.datagrams import FrameDatagrams
+from reference_systems.kit.env import DatagramHandler, Handler
 from reference_systems.kit.frames import Frame, FrameDecoder, FrameError, encode
 
 __all__ = ["MAX_UNSENT_BYTES", "FrameConnection", "RealNetwork"]
@@ -128,9 +129,7 @@ class RealNetwork:
 
     async def listen(self, port: str, handler: Handler) -> None:
         """Accept on the bound address of that port."""
-        if port not in self._bind:
-            raise ValueError(f"port {port!r} has no address in node.json; it has: {', '.join(sorted(self._bind))}")
-        host, number = self._bind[port]
+        host, number = self._own(port)
 
         def opened(connection: FrameConnection) -> None:
             self._spawn(_serve(connection, handler))
@@ -143,14 +142,31 @@ class RealNetwork:
 
     async def connect(self, peer: str, port: str) -> FrameConnection:
         """Dial the peer through its link; `node.json` is read again when the peer is unknown."""
+        address = self._link(peer, port)
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(FrameConnection, *address)
+        return connection
+
+    async def open_datagrams(self, port: str, handler: DatagramHandler) -> FrameDatagrams:
+        """Take datagrams on the bound address of that port, and send from it to peers' links."""
+        loop = asyncio.get_running_loop()
+        _, datagrams = await loop.create_datagram_endpoint(
+            lambda: FrameDatagrams(handler, lambda peer: self._link(peer, port)), local_addr=self._own(port)
+        )
+        return datagrams
+
+    def _own(self, port: str) -> Address:
+        if port not in self._bind:
+            raise ValueError(f"port {port!r} has no address in node.json; it has: {', '.join(sorted(self._bind))}")
+        return self._bind[port]
+
+    def _link(self, peer: str, port: str) -> Address:
         if port not in self._links.get(peer, {}):
             self._links = read_links(self._read_again())
         address = self._links.get(peer, {}).get(port)
         if address is None:
             raise ConnectionRefusedError(f"no link to port {port!r} of {peer!r} is known")
-        loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(FrameConnection, *address)
-        return connection
+        return address
 
     def close(self) -> None:
         """Stop listening. A node never does; whoever embeds one may."""

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from reference_systems.kit.datagrams import MAX_DATAGRAM_BYTES, FrameDatagrams
 from reference_systems.kit.env import Connection
-from reference_systems.kit.frames import Frame
+from reference_systems.kit.frames import Frame, FrameError, encode
 from reference_systems.kit.network import MAX_UNSENT_BYTES, FrameConnection, RealNetwork
 
 ROOT = Path(__file__).parents[2]
@@ -27,10 +28,10 @@ def own_host() -> str:
     return f"127.{draw.randrange(64, 127)}.{draw.randrange(256)}.{draw.randrange(1, 255)}"
 
 
-def network(directory: Path, host: str) -> RealNetwork:
-    """A node that listens on `peer` and knows no link yet."""
-    node_file = directory / "node.json"
-    node_file.write_text(json.dumps({"links": {"n2": {"peer": [host, PORT]}}}))
+def network(directory: Path, host: str, target: str | None = None) -> RealNetwork:
+    """A node that listens on `peer` and knows no link yet; the one it will read of leads to `target`, or to itself."""
+    node_file = directory / f"{host}.json"
+    node_file.write_text(json.dumps({"links": {"n2": {"peer": [target or host, PORT]}}}))
     read = lambda: json.loads(node_file.read_text())  # noqa: E731
     return RealNetwork(read, bind={"peer": (host, PORT)}, links={}, spawn=lambda c: asyncio.ensure_future(c))
 
@@ -93,6 +94,47 @@ def test_an_unknown_peer_is_refused_by_name(tmp_path: Path) -> None:
     """Like a peer that is down."""
     with pytest.raises(ConnectionRefusedError, match="no link to port 'peer' of 'n9' is known"):
         asyncio.run(network(tmp_path, "127.0.0.1").connect("n9", "peer"))
+
+
+@contextlib.asynccontextmanager
+async def two_by_udp(directory: Path) -> AsyncIterator[tuple[FrameDatagrams, FrameDatagrams, asyncio.Queue[Frame]]]:
+    """Endpoints of n1 and n2, n1's link to n2, and what n2 was sent."""
+    came: asyncio.Queue[Frame] = asyncio.Queue()
+    host, other = own_host(), own_host()
+    sender = await network(directory, host, target=other).open_datagrams("peer", lambda frame: None)
+    receiver = await network(directory, other).open_datagrams("peer", came.put_nowait)
+    try:
+        yield sender, receiver, came
+    finally:
+        sender.close()
+        receiver.close()
+        await asyncio.sleep(0)
+
+
+def test_a_frame_is_one_datagram_sent_by_name_and_garbage_is_dropped(tmp_path: Path) -> None:
+    """Its sender is in the frame; the longest datagram is said, and a longer one refused."""
+
+    async def scenario() -> None:
+        longest = Frame(kind=2, sender=1, body=bytes(MAX_DATAGRAM_BYTES - len(encode(Frame(kind=2)))))
+        async with two_by_udp(tmp_path) as (sender, receiver, came):
+            own = Frame(kind=1, operations=(7,), sender=1, body=b"hello")
+            sender.send("n2", own)
+            assert await came.get() == own
+            for garbage in (b"", encode(own)[:-1], encode(own) + b"x", encode(own) * 2, encode(own).replace(b"hello", b"hallo")):
+                receiver.datagram_received(garbage, None)
+            sender.send("n2", longest)
+            assert await came.get() == longest
+            with pytest.raises(FrameError, match=f"1401 bytes is too long for a datagram; allowed: at most {MAX_DATAGRAM_BYTES}"):
+                sender.send("n2", Frame(kind=2, sender=1, body=longest.body + b"x"))
+            with pytest.raises(ConnectionRefusedError, match="no link to port 'peer' of 'n9' is known"):
+                sender.send("n9", own)
+            receiver.close()
+            for _ in range(3):
+                sender.send("n2", own)  # nobody is there any more: lost, and no error
+                await asyncio.sleep(0)
+            assert came.empty()
+
+    asyncio.run(scenario())
 
 
 NODE = """
