@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pytest_coordchaos.errors import CoordChaosError, UsageError
-from pytest_coordchaos.simulation.capture import VARIABLE
+from pytest_coordchaos.simulation.capture import VARIABLE, Sent
 from pytest_coordchaos.simulation.client import Worker
 from pytest_coordchaos.simulation.explore import Exploration, explore, fingerprint
 from pytest_coordchaos.simulation.scenario import SeedResult
@@ -48,6 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--shard", type=_shard, default=(0, 1), metavar="I/N", help="only every N-th seed, from the I-th (1/N to N/N)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="one JSON line a seed; goes on where it was stopped")
+    parser.add_argument(
+        "--all-faults", action="store_true", help="every seed tries every fault word (default: each draws some of them)"
+    )
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first seed that fails")
 
 
@@ -77,9 +80,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
     shard, shards = arguments.shard
     try:
-        scenario = _scenario_of(arguments.test)
+        scenario = Sent(parts=_scenario_of(arguments.test), swarm=not arguments.all_faults)
         wanted = [seed for seed in arguments.seeds if seed % shards == shard]
-        done = {} if arguments.json is None else _begun(arguments.json, arguments.test)
+        done = {} if arguments.json is None else _begun(arguments.json, arguments.test, scenario.swarm)
         found = _explored(scenario, [seed for seed in wanted if seed not in done], arguments)
     except CoordChaosError as error:
         print(f"coordchaos campaign: {error}", file=sys.stderr)
@@ -87,10 +90,10 @@ def run(arguments: argparse.Namespace) -> int:
     return _concluded(found, [verdict for seed, verdict in done.items() if seed in wanted], arguments.test)
 
 
-def _explored(scenario: bytes, seeds: list[int], arguments: argparse.Namespace) -> Exploration:
+def _explored(scenario: Sent, seeds: list[int], arguments: argparse.Namespace) -> Exploration:
     worker = Worker()
     try:
-        nodes: tuple[str, ...] = worker.ask("take_sent", scenario)
+        nodes, words = worker.ask("take_sent", scenario)
     finally:
         worker.close()
 
@@ -101,7 +104,8 @@ def _explored(scenario: bytes, seeds: list[int], arguments: argparse.Namespace) 
             with arguments.json.open("a") as file:
                 file.write(json.dumps(result.as_plain()) + "\n")
 
-    return explore(scenario, seeds, nodes=nodes, jobs=arguments.jobs, keep_going=arguments.keep_going, told=told)
+    how = {"jobs": arguments.jobs, "keep_going": arguments.keep_going, "told": told}
+    return explore(scenario, seeds, nodes=nodes, words=words, **how)
 
 
 def _concluded(found: Exploration, before: list[str], test: str) -> int:
@@ -116,13 +120,13 @@ def _concluded(found: Exploration, before: list[str], test: str) -> int:
     return VIOLATED if "violated" in verdicts else UNKNOWN if "unknown" in verdicts or found.diverged else HELD
 
 
-def _begun(file: Path, test: str) -> dict[int, str]:
+def _begun(file: Path, test: str, swarm: bool) -> dict[int, str]:
     """Verdicts of the seeds that are in the file; begins it when there is none.
 
     Raises:
         UsageError: It is of another test, or of another environment: its seeds would not be the same runs.
     """
-    own = {"campaign": test, "environment": fingerprint()}
+    own = {"campaign": test, "swarm": swarm, "environment": fingerprint()}
     text = file.read_text() if file.exists() else ""
     whole = text[: text.rfind("\n") + 1]
     if whole != text:

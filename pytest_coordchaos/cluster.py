@@ -203,6 +203,7 @@ class Cluster(FaultVerbs):
         jobs: int = 1,
         keep_going: bool = False,
         progress_s: float | None = None,
+        swarm: bool = True,
         **options: Any,
     ) -> Exploration:
         """Simulate the same System with many seeds, apart from this cluster, and judge each like a `run`.
@@ -212,6 +213,7 @@ class Cluster(FaultVerbs):
             seeds: How many, or which.
             seconds: Simulated seconds of load for each; default: the marker's, else 5.
             faults: Fault words; default: the marker's. Every seed draws its own plan.
+            swarm: Every seed draws some of the words, so that combinations vary; False: all of them in each.
             jobs: Worker processes.
             keep_going: Do not stop at the first seed that fails.
             progress_s: At the end a drawn majority is healed, the rest stays cut off, and an operation must succeed
@@ -221,7 +223,7 @@ class Cluster(FaultVerbs):
         self._touch()
         how = {"seeds": seeds, "seconds": seconds, "faults": faults, "jobs": jobs, "keep_going": keep_going}
         work = self.named_workload(workload, options)
-        return self._portal.call(self._session.explore(self, work, progress_s=progress_s, **how))
+        return self._portal.call(self._session.explore(self, work, progress_s=progress_s, swarm=swarm, **how))
 
     def named_workload(self, workload: str | Workload, options: Mapping[str, Any]) -> Workload:
         """The workload of that name with these options.

@@ -14,7 +14,7 @@ from pytest_coordchaos.errors import UsageError
 from pytest_coordchaos.faults.chance import shuffled, uniform
 from pytest_coordchaos.faults.words import Aim, FaultWord, aim, as_word, check_nodes
 
-__all__ = ["MIN_SLOT_S", "Plan", "PlanEvent", "checked_seconds", "draw"]
+__all__ = ["MIN_SLOT_S", "Plan", "PlanEvent", "checked_seconds", "draw", "usual_events"]
 
 MIN_SLOT_S = 0.25
 """Least seconds for one fault and the gap after it; less proves nothing on a real cluster."""
@@ -81,6 +81,11 @@ def checked_seconds(seconds: float | None) -> float:
     return float(seconds)
 
 
+def usual_events(seconds: float) -> int:
+    """How many faults of usual length, and the gaps after them, a run of that length has room for."""
+    return round(seconds / _SLOT_S)
+
+
 def draw(words: Iterable[FaultWord | str], nodes: Sequence[str], seconds: float, rng: random.Random | int) -> Plan:
     """Draw a plan: one fault at a time, with quiet between.
 
@@ -112,7 +117,7 @@ def _events(words: Sequence[FaultWord], nodes: Sequence[str], seconds: float, rn
     begin_s = seconds * uniform(rng, 0.05, _LEAD_MAX)
     tail_s = max(seconds * uniform(rng, 0.10, 0.15), min(1.0, _TAIL_MAX * seconds))
     room_s = seconds - begin_s - tail_s
-    order = _rounds(words, max(len(words), round(room_s / _SLOT_S)), rng)
+    order = _rounds(words, max(len(words), usual_events(room_s)), rng)
     lengths = [uniform(rng, 1.0, 2.0) for _ in order]
     gaps = [uniform(rng, 0.2, 1.2) for _ in order[1:]] + [0.0]  # the tail is the last one's gap
     scale = room_s / (sum(lengths) + sum(gaps))

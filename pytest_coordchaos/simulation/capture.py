@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_coordchaos.checkers.invariant import Invariant
@@ -13,10 +14,23 @@ from pytest_coordchaos.simulation.shipping import dumps
 from pytest_coordchaos.system.model import System
 from pytest_coordchaos.workloads.model import Workload
 
-__all__ = ["VARIABLE", "capture"]
+__all__ = ["VARIABLE", "Sent", "capture"]
 
 VARIABLE = "COORDCHAOS_CAPTURE"
 """Names the directory where scenarios are written; set by `coordchaos campaign` alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A scenario that a test wrote down, for workers to read: only they find the test's modules.
+
+    Args:
+        parts: What `capture` wrote.
+        swarm: See `Scenario`.
+    """
+
+    parts: bytes
+    swarm: bool = True
 
 
 def capture(system: System, workload: Workload, plan: Plan, request: TestRequest, known: Mapping[str, Invariant]) -> None:

@@ -16,9 +16,10 @@ from pytest_coordchaos.errors import CoordChaosError
 from pytest_coordchaos.run import Run
 from pytest_coordchaos.runtimes.sim.clock import START_NS
 from pytest_coordchaos.runtimes.sim.trace import Record, first_difference
+from pytest_coordchaos.simulation.capture import Sent
 from pytest_coordchaos.simulation.client import HASH_SEED, Worker
 from pytest_coordchaos.simulation.coverage import statement
-from pytest_coordchaos.simulation.scenario import SeedResult
+from pytest_coordchaos.simulation.scenario import Scenario, SeedResult
 
 __all__ = ["Exploration", "explore", "fingerprint"]
 
@@ -32,6 +33,7 @@ class Exploration:
     Args:
         results: One for each seed that was run, by seed.
         nodes: The system's nodes.
+        words: The fault words that seeds drew from.
         failure: The Run of the lowest seed that is not held; None: all held, or it came to no Run.
         diverged: Where a second run of a seed differed from its first: then no replay can be trusted.
         checked: How many seeds were run twice.
@@ -40,6 +42,7 @@ class Exploration:
 
     results: tuple[SeedResult, ...]
     nodes: tuple[str, ...]
+    words: tuple[str, ...] = ()
     failure: Run | None = None
     diverged: str = ""
     checked: int = 0
@@ -60,6 +63,15 @@ class Exploration:
         return dict(sorted(total.items()))
 
     @property
+    def _exercised(self) -> str:
+        """Which words were carried out, in how many combinations, and which never."""
+        total = self.faults
+        sets = len({frozenset(result.faults) for result in self.results if result.faults})
+        done = ", ".join(f"{word} {number}" for word, number in total.items()) or "none"
+        never = ", ".join(word for word in self.words if word not in total)
+        return done + (f" (in {sets} combinations)" if len(total) > 1 else "") + (f"; never: {never}" if never else "")
+
+    @property
     def coverage(self) -> str:
         """What the partitions of all seeds covered, and promise."""
         return statement(self.nodes, (groups for result in self.results for groups in result.partitions))
@@ -68,12 +80,11 @@ class Exploration:
     def summary(self) -> str:
         """A few lines for people."""
         count, virtual_s = len(self.results), sum(result.virtual_s for result in self.results)
-        faults = ", ".join(f"{word} {number}" for word, number in self.faults.items()) or "none"
         failed = self.failed
         lines = [
             f"{count} seeds in {self.wall_s:.1f} s: {count / max(self.wall_s, 1e-9):.1f} seeds/s, "
             f"{virtual_s / max(self.wall_s, 1e-9):.0f} simulated seconds a second",
-            f"faults: {faults}",
+            f"faults: {self._exercised}",
             f"coverage: {self.coverage}",
             f"replays: {self.checked} seeds were run twice; {self.diverged or 'each was the same run'}",
         ]
@@ -81,10 +92,11 @@ class Exploration:
 
 
 def explore(
-    scenario: bytes | object,
+    scenario: Scenario | Sent,
     seeds: Iterable[int],
     *,
     nodes: tuple[str, ...],
+    words: tuple[str, ...] = (),
     jobs: int = 1,
     keep_going: bool = False,
     sample: int = 100,
@@ -93,9 +105,10 @@ def explore(
     """Run seeds, side by side in worker processes.
 
     Args:
-        scenario: A `Scenario`, or one that `shipping.dumps` made bytes of.
+        scenario: What every seed tries.
         seeds: Which.
         nodes: The system's nodes, for the statement on coverage.
+        words: The scenario's fault words, for the statement on what was exercised.
         jobs: Worker processes.
         keep_going: Go on after a seed that is not held.
         sample: One seed in so many is run twice, and so is the one that fails. 0: only that.
@@ -118,6 +131,7 @@ def explore(
     return Exploration(
         results=tuple(result for result, _ in ordered),
         nodes=nodes,
+        words=words,
         failure=failing[1] if failing else None,
         diverged=_diverged(scenario, twice),
         checked=len(twice),
@@ -128,7 +142,7 @@ def explore(
 class _Crew:
     """Worker processes that take seeds from one source."""
 
-    def __init__(self, scenario: object, seeds: Iterator[int], keep_going: bool) -> None:
+    def __init__(self, scenario: Scenario | Sent, seeds: Iterator[int], keep_going: bool) -> None:
         self._scenario = scenario
         self._seeds = seeds
         self._keep_going = keep_going
@@ -174,15 +188,15 @@ class _Crew:
             return None if self._stop else next(self._seeds, None)
 
 
-def hand_over(worker: Worker, scenario: object) -> None:
+def hand_over(worker: Worker, scenario: Scenario | Sent) -> None:
     """Give a worker its scenario."""
-    if isinstance(scenario, bytes):
+    if isinstance(scenario, Sent):
         worker.ask("take_sent", scenario)
     else:
         worker.ask("take", scenario)
 
 
-def _diverged(scenario: object, results: list[SeedResult]) -> str:
+def _diverged(scenario: Scenario | Sent, results: list[SeedResult]) -> str:
     """Run seeds again in a fresh worker whose memory looks otherwise; where a run differs, say at which step."""
     for result in results:
         one, other = Worker(), Worker()

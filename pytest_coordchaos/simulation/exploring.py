@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from pytest_coordchaos.checkers.invariant import Invariant
 from pytest_coordchaos.faults import words as fault_words
@@ -31,6 +32,7 @@ async def explore_system(
     jobs: int,
     keep_going: bool,
     progress_s: float | None,
+    swarm: bool,
 ) -> tuple[Exploration, Run]:
     """Run the seeds; returns what they gave, and a Run that says so to the test."""
     check_client(workload, system)
@@ -40,13 +42,15 @@ async def explore_system(
         system=system,
         workload=workload,
         faults=words,
+        swarm=swarm,
         seconds=checked_seconds(seconds if seconds is not None else request.seconds),
         request=request,
         progress=None if progress_s is None else Progress(within_s=progress_s),
         known=known,
     )
     wanted = range(seeds) if isinstance(seeds, int) else list(seeds)
-    found = await asyncio.to_thread(explore, scenario, wanted, nodes=system.node_names, jobs=jobs, keep_going=keep_going)
+    work = partial(explore, scenario, wanted, nodes=system.node_names, words=words, jobs=jobs, keep_going=keep_going)
+    found = await asyncio.to_thread(work)
     return found, _as_run(found, scenario)
 
 

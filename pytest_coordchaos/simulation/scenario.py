@@ -17,6 +17,7 @@ from pytest_coordchaos.experiment import Experiment, Script
 from pytest_coordchaos.faults import plan as plans
 from pytest_coordchaos.faults.model import Partition
 from pytest_coordchaos.faults.plan import Plan
+from pytest_coordchaos.faults.swarm import some_of
 from pytest_coordchaos.history.model import Outcome
 from pytest_coordchaos.live_cluster import LiveCluster
 from pytest_coordchaos.run import Run, RunFault, TestRequest
@@ -55,6 +56,7 @@ class Scenario:
         system: What runs.
         workload: What is asked of it.
         faults: Fault words; each seed draws its own plan.
+        swarm: Each seed draws some of the words; False: every seed tries all of them.
         seconds: Virtual seconds of load.
         request: Invariants and budgets to judge by.
         plan: Carried out instead of drawn ones.
@@ -67,6 +69,7 @@ class Scenario:
     system: System
     workload: Workload
     faults: tuple[str, ...] = ()
+    swarm: bool = True
     seconds: float = 5.0
     request: TestRequest = field(default_factory=lambda: TestRequest(test="", seed=0))
     plan: Plan | None = None
@@ -141,8 +144,7 @@ def perform(scenario: Scenario, seed: int, *, keep_trace: bool = False) -> tuple
 async def _experiment(world: World, scenario: Scenario, seed: int) -> Run:
     patches.self_test()
     cluster = await world.start()
-    words = () if scenario.script else scenario.faults
-    plan = scenario.plan or plans.draw(words, cluster.nodes, scenario.seconds, seed)
+    plan = scenario.plan or plans.draw(_words(scenario, seed), cluster.nodes, scenario.seconds, seed)
     run = await perform_one(
         world, cluster, scenario.workload, plan, scenario.request, seed, scenario.known, script=scenario.script
     )
@@ -150,6 +152,13 @@ async def _experiment(world: World, scenario: Scenario, seed: int) -> Run:
         verdict = await _progress(world, cluster, scenario, scenario.progress)
         run = replace(run, verdicts=(*run.verdicts, verdict))
     return run
+
+
+def _words(scenario: Scenario, seed: int) -> tuple[str, ...]:
+    """The fault words that a seed tries."""
+    if scenario.script:
+        return ()
+    return some_of(scenario.faults, scenario.seconds, seed) if scenario.swarm else scenario.faults
 
 
 async def perform_one(

@@ -18,6 +18,7 @@ from pytest_coordchaos.run import Run, TestRequest
 from pytest_coordchaos.runtimes.base import NodeState
 from pytest_coordchaos.runtimes.sim import patches
 from pytest_coordchaos.runtimes.sim.trace import Record
+from pytest_coordchaos.simulation.capture import Sent
 from pytest_coordchaos.simulation.scenario import Scenario, SeedResult, check_client, perform, perform_one
 from pytest_coordchaos.simulation.shipping import loads
 from pytest_coordchaos.simulation.world import World
@@ -45,10 +46,10 @@ class Service:
         """The scenario of the seeds to come."""
         self._scenario = scenario
 
-    def take_sent(self, parts: bytes) -> tuple[str, ...]:
-        """The scenario of the seeds to come, as a test wrote it down; returns its nodes."""
-        self._scenario = Scenario(**loads(parts))
-        return self._scenario.system.node_names
+    def take_sent(self, sent: Sent) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The scenario of the seeds to come, as a test wrote it down; returns its nodes and fault words."""
+        self._scenario = Scenario(**loads(sent.parts), swarm=sent.swarm)
+        return self._scenario.system.node_names, self._scenario.faults
 
     def seed(self, seed: int) -> tuple[SeedResult, Run | None]:
         """Run one seed."""

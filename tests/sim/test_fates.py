@@ -219,7 +219,7 @@ def installed() -> Iterator[None]:
 @pytest.mark.usefixtures("installed")
 def test_seeds_of_raft_with_faults_on_messages_hold_and_are_the_same_run_twice() -> None:
     faults = ("lose", "duplicate", "reorder", "corrupt", "drop-replies:leader")
-    scenario = Scenario(system=system(nodes=3), workload=register(rate_per_s=20), faults=faults, seconds=6)
+    scenario = Scenario(system=system(nodes=3), workload=register(rate_per_s=20), faults=faults, seconds=6, swarm=False)
     results = [perform(scenario, seed)[0] for seed in (1, 1, 2)]
 
     assert [result.summary for result in results] == ["", "", ""]

@@ -82,7 +82,7 @@ def test_a_read_takes_two_delays_and_writes_nothing() -> None:
 
 
 def test_a_seed_is_one_run_and_another_seed_another() -> None:
-    scenario = Scenario(system=FIVE, workload=register(rate_per_s=20), faults=FAULTS, seconds=6)
+    scenario = Scenario(system=FIVE, workload=register(rate_per_s=20), faults=FAULTS, seconds=6, swarm=False)
     first, run, trace = perform(scenario, 11, keep_trace=True)
     waste = [bytearray(size % 700) for size in range(20_000)]
     again, _, other = perform(scenario, 11, keep_trace=True)
@@ -97,7 +97,14 @@ def test_a_seed_is_one_run_and_another_seed_another() -> None:
 
 
 def test_seeds_with_faults_hold_and_the_quorum_left_alone_goes_on() -> None:
-    scenario = Scenario(system=FIVE, workload=register(rate_per_s=20), faults=FAULTS, seconds=8, progress=Progress(within_s=10.0))
+    scenario = Scenario(
+        system=FIVE,
+        workload=register(rate_per_s=20),
+        faults=FAULTS,
+        swarm=False,
+        seconds=8,
+        progress=Progress(within_s=10.0),
+    )
     results = [perform(scenario, seed)[0] for seed in range(100, 104)]
 
     assert {result.verdict for result in results} == {"held"}, [r.summary for r in results if r.summary]
