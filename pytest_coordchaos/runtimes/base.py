@@ -23,6 +23,7 @@ Address = tuple[str, int]
 class Capability(StrEnum):
     """Things a runtime may or may not be able to do."""
 
+    PROGRAMS = "programs"
     SIGNALS = "signals"
     CPU_SECONDS = "cpu-seconds"
     SHARED_ADDRESSES = "shared-addresses"

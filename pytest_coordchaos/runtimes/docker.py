@@ -30,6 +30,7 @@ from pytest_coordchaos.runtimes.process import ProcessRuntime
 __all__ = ["DockerRuntime"]
 
 _ABLE = (
+    Capability.PROGRAMS,
     Capability.SIGNALS,
     Capability.CPU_SECONDS,
     Capability.SHARED_ADDRESSES,

@@ -56,7 +56,7 @@ class ProcessRuntime:
             WatchdogError: The watchdog is gone.
         """
         refused = await guard.hosts_refusal()
-        able = {Capability.SIGNALS, Capability.CPU_SECONDS, Capability.ADD_NODE, Capability.HELD_PORTS}
+        able = {Capability.PROGRAMS, Capability.SIGNALS, Capability.CPU_SECONDS, Capability.ADD_NODE, Capability.HELD_PORTS}
         able |= set() if refused else {Capability.SHARED_ADDRESSES}
         runtime = cls(guard, run_id, root, frozenset(able))
         runtime._refused = refused

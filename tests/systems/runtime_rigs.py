@@ -14,9 +14,10 @@ from typing import Any
 from pytest_coordchaos.runtimes.base import Address, NodeSpec
 from tests.requirements import require
 from tests.systems.docker.engine import BASE, no_engine
-from tests.systems.process_rig import DEADLINE_S, PROGRAMS, daemon_pids, is_alive, process_runtime, program
+from tests.systems.process_rig import DEADLINE_S, PROGRAMS, can_be_bound, daemon_pids, is_alive, process_runtime, program
+from tests.systems.sim_rig import PORT, SimNodes, simulated
 
-PORT = 10_007
+Story = Callable[[Any, "Rig"], Awaitable[None]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,11 @@ class Rig:
             assert time.monotonic() < deadline, f"still waiting for {name} to be larger than {size} bytes"
             await asyncio.sleep(0.002)
 
-    def alive(self, node: str = "n1") -> int:
+    def can_be_bound(self, address: Address, *, reuse: bool) -> bool:
+        """Whether somebody else could listen there now."""
+        return can_be_bound(address, reuse=reuse)
+
+    async def alive(self, node: str = "n1") -> int:
         """How many of the daemons that a node said it started are alive."""
         return sum(map(is_alive, daemon_pids(self.runtime, node)))
 
@@ -101,7 +106,10 @@ class DockerRig(Rig):
             return 0
         return int(stat["size"])
 
-    def alive(self, node: str = "n1") -> int:
+    async def alive(self, node: str = "n1") -> int:
+        return self._alive(node)
+
+    def _alive(self, node: str) -> int:
         """Processes of this machine that are in the node's control group and have one of the pids there."""
         id, pids = self.runtime._members[node].id, set(daemon_pids(self.runtime, node))
         found = 0
@@ -111,6 +119,32 @@ class DockerRig(Rig):
                     (numbers,) = (line for line in (entry / "status").read_text().splitlines() if line.startswith("NSpid:"))
                     found += int(numbers.split()[-1]) in pids
         return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimRig(Rig):
+    """Nodes as coroutines."""
+
+    nodes: SimNodes
+
+    def program(self, name: str, *arguments: object, node: str = "n1", listens: list[Address] | None = None) -> NodeSpec:
+        return self.nodes.spec(name, *arguments, node=node)
+
+    async def address(self) -> Address:
+        return "n1", PORT
+
+    async def echoes(self, address: Address) -> bool:
+        return await self.nodes.echoes(address)
+
+    async def size(self, name: str) -> int:
+        return await self.nodes.size(name)
+
+    def can_be_bound(self, address: Address, *, reuse: bool) -> bool:
+        """No: a simulated node's address is nobody else's."""
+        return False
+
+    async def alive(self, node: str = "n1") -> int:
+        return await self.nodes.alive(node)
 
 
 @contextlib.asynccontextmanager
@@ -137,5 +171,17 @@ async def _docker(root: Path) -> AsyncIterator[Rig]:
         yield DockerRig(runtime=runtime, root=Path("/coordchaos"), outside=root)
 
 
-RIGS: dict[str, Callable[[Path], contextlib.AbstractAsyncContextManager[Rig]]] = {"process": _process, "docker": _docker}
-Story = Callable[[Any, Rig], Awaitable[None]]
+def _real(rig: Callable[[Path], contextlib.AbstractAsyncContextManager[Rig]]) -> Callable[[Path, Story], None]:
+    async def whole(root: Path, story: Story) -> None:
+        async with rig(root) as made:
+            await story(made.runtime, made)
+
+    return lambda root, story: asyncio.run(whole(root, story))
+
+
+def _sim(root: Path, story: Story) -> None:
+    simulated(lambda nodes: story(nodes.runtime, SimRig(runtime=nodes.runtime, root=Path(), outside=root, nodes=nodes)))
+
+
+RUNTIMES: dict[str, Callable[[Path, Story], None]] = {"process": _real(_process), "docker": _real(_docker), "sim": _sim}
+"""Runtime -> tells a story on a fresh one."""

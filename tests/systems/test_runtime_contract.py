@@ -1,4 +1,4 @@
-"""What every runtime promises, with real programs. A runtime is added to RUNTIMES and passes as it is."""
+"""What every runtime promises. A runtime is added to RUNTIMES and passes as it is, but for what it does not declare it can."""
 
 from __future__ import annotations
 
@@ -9,31 +9,29 @@ from typing import Any
 
 import pytest
 
-from pytest_coordchaos.errors import FaultError, StartError, UsageError
+from pytest_coordchaos.errors import CapabilityError, FaultError, StartError, UsageError
 from pytest_coordchaos.runtimes.base import Capability, NodeState
 from pytest_coordchaos.system.readiness import ready_log, ready_port
 from tests.systems.process_rig import can_be_bound, daemon_pids, is_alive, until, until_ready
-from tests.systems.runtime_rigs import RIGS, Rig, Story
+from tests.systems.runtime_rigs import RUNTIMES, Rig, Story
 
 Tell = Callable[[Story], None]
 
 
-@pytest.fixture(params=RIGS)
+@pytest.fixture(params=RUNTIMES)
 def tell(request: pytest.FixtureRequest, tmp_path: Path) -> Tell:
     """Runs a story on a fresh runtime."""
+    return lambda story: RUNTIMES[request.param](tmp_path, story)
 
-    def run(story: Story) -> None:
-        async def whole() -> None:
-            async with RIGS[request.param](tmp_path) as rig:
-                await story(rig.runtime, rig)
 
-        asyncio.run(whole())
-
-    return run
+def _needs(runtime: Any, capability: Capability) -> None:
+    if capability not in runtime.capabilities:
+        pytest.skip(f"the runtime does not declare {capability}")
 
 
 def test_a_node_runs_in_its_directory_with_its_files_and_environment(tell: Tell) -> None:
     async def story(runtime: Any, rig: Rig) -> None:
+        _needs(runtime, Capability.PROGRAMS)
         script = "cat conf/a.txt; echo $COLOUR; pwd; exec sleep 1000"
         spec = rig.node("sh", "-c", script, env={"COLOUR": "green"}, files={"conf/a.txt": "quorum = 2\n"})
         await runtime.launch(spec)
@@ -65,8 +63,8 @@ def test_ports_survive_kill_and_restart_and_refuse_meanwhile(tell: Tell, options
             if options:  # a connection leaves TIME_WAIT behind, which a program without the option cannot get past
                 assert await rig.echoes(address)
             await runtime.kill("n1")
-            assert not can_be_bound(address, reuse=False)
-            assert not can_be_bound(address, reuse=True) or not told
+            assert not rig.can_be_bound(address, reuse=False)
+            assert not rig.can_be_bound(address, reuse=True) or not told
             if options:
                 assert not await rig.echoes(address)
 
@@ -75,6 +73,7 @@ def test_ports_survive_kill_and_restart_and_refuse_meanwhile(tell: Tell, options
 
 def test_reserved_ports_are_given_back_by_stop(tell: Tell) -> None:
     async def story(runtime: Any, rig: Rig) -> None:
+        _needs(runtime, Capability.PROGRAMS)
         addresses = await runtime.reserve(5)
         low, high = _ephemeral_range()
         assert len(set(addresses)) == 5
@@ -90,6 +89,7 @@ def test_reserved_ports_are_given_back_by_stop(tell: Tell) -> None:
 
 def test_claimed_addresses_are_loopback_and_nobody_elses(tell: Tell) -> None:
     async def story(runtime: Any, rig: Rig) -> None:
+        _needs(runtime, Capability.PROGRAMS)
         claimed = await runtime.claim_hosts(30) + await runtime.claim_hosts(30)
 
         assert len(set(claimed)) == 60
@@ -102,11 +102,11 @@ def test_kill_ends_the_whole_tree_daemons_included(tell: Tell) -> None:
     async def story(runtime: Any, rig: Rig) -> None:
         await runtime.launch(rig.program("daemons", 3))
         await until_ready(runtime, ready_log("all daemons are up"))
-        assert rig.alive() == 3
+        assert await rig.alive() == 3
 
         await runtime.kill("n1")
 
-        assert rig.alive() == 0
+        assert await rig.alive() == 0
         assert (runtime.state("n1"), runtime.exit_status("n1")) == (NodeState.DEAD, -9)
 
     tell(story)
@@ -119,7 +119,7 @@ def test_a_node_whose_first_process_leaves_is_dead_as_a_whole(tell: Tell) -> Non
 
         assert runtime.exit_status("n1") == 0
         assert len(daemon_pids(runtime)) == 2
-        assert rig.alive() == 0
+        assert await rig.alive() == 0
 
     tell(story)
 
@@ -173,8 +173,7 @@ def test_a_dead_node_cannot_be_paused_or_resumed_and_a_live_one_not_launched(tel
 
 def test_cpu_seconds_grow_with_work_and_survive_a_restart(tell: Tell) -> None:
     async def story(runtime: Any, rig: Rig) -> None:
-        if Capability.CPU_SECONDS not in runtime.capabilities:
-            pytest.skip("the runtime does not declare cpu-seconds")
+        _needs(runtime, Capability.CPU_SECONDS)
         spec = rig.program("counts")
         await runtime.launch(spec)
         await rig.until_larger("ticks", 20)
@@ -213,7 +212,8 @@ def test_waiting_for_a_node_that_exits_stops_at_once_and_shows_why(tell: Tell) -
 
         assert "Node n1 exited with exit status 3 after" in str(caught.value)
         assert "waiting for \"log matches 'never said'\"" in str(caught.value)
-        assert "fails.py" in str(caught.value)
+        assert f"(command: {runtime.command('n1')})" in str(caught.value)
+        assert "fails.py" in runtime.command("n1") or Capability.PROGRAMS not in runtime.capabilities
         assert caught.value.log_tail == ("configuration error: no such quorum",)
 
     tell(story)
@@ -221,6 +221,7 @@ def test_waiting_for_a_node_that_exits_stops_at_once_and_shows_why(tell: Tell) -
 
 def test_a_program_that_is_not_there_is_named(tell: Tell) -> None:
     async def story(runtime: Any, rig: Rig) -> None:
+        _needs(runtime, Capability.PROGRAMS)
         with pytest.raises(StartError, match="Node n1 did not start: cannot run 'no-such-db': No such file or directory"):
             await runtime.launch(rig.node("no-such-db", "--x"))
 
@@ -242,20 +243,42 @@ def test_stop_ends_everything_may_be_repeated_and_lets_nothing_start_any_more(te
     async def story(runtime: Any, rig: Rig) -> None:
         specs = [rig.program("daemons", 1, node=f"n{i}") for i in range(3)]
         await asyncio.gather(*(runtime.launch(spec) for spec in specs))
-        helper = await runtime.spawn_helper("aid", ["sleep", "1000"], log=rig.outside / "aid.log", pass_env={"A": "b"})
         for spec in specs:
             await until_ready(runtime, ready_log("all daemons are up"), spec.name)
-        assert is_alive(helper)
-        assert [rig.alive(spec.name) for spec in specs] == [1, 1, 1]
+        assert [await rig.alive(spec.name) for spec in specs] == [1, 1, 1]
 
         await runtime.stop()
         await runtime.stop()
 
-        assert not is_alive(helper)
-        assert [rig.alive(spec.name) for spec in specs] == [0, 0, 0]
+        assert [await rig.alive(spec.name) for spec in specs] == [0, 0, 0]
         assert [runtime.state(spec.name) for spec in specs] == [NodeState.DEAD] * 3
         with pytest.raises(StartError, match="the cluster has been stopped"):
             await runtime.launch(specs[0])
+
+    tell(story)
+
+
+def test_helpers_end_with_the_cluster(tell: Tell) -> None:
+    async def story(runtime: Any, rig: Rig) -> None:
+        _needs(runtime, Capability.PROGRAMS)
+        helper = await runtime.spawn_helper("aid", ["sleep", "1000"], log=rig.outside / "aid.log", pass_env={"A": "b"})
+        assert is_alive(helper)
+
+        await runtime.stop()
+
+        assert not is_alive(helper)
+
+    tell(story)
+
+
+def test_what_only_runtimes_of_programs_can_do_others_refuse_by_name(tell: Tell) -> None:
+    async def story(runtime: Any, rig: Rig) -> None:
+        if Capability.PROGRAMS in runtime.capabilities:
+            pytest.skip("it runs programs")
+        helper = runtime.spawn_helper("aid", ["true"], log=rig.outside / "aid.log", pass_env={})
+        for asked in (runtime.reserve(1), runtime.claim_hosts(1), helper):
+            with pytest.raises(CapabilityError, match=f"runtime {runtime.name} "):
+                await asked
 
     tell(story)
 

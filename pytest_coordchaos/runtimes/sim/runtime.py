@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_coordchaos.errors import CapabilityError, FaultError, StartError, UsageError
-from pytest_coordchaos.runtimes.base import Address, Capability, NodeSpec, NodeState
+from pytest_coordchaos.runtimes.base import Address, Capability, NodeSpec, NodeState, check_files
 from pytest_coordchaos.runtimes.sim.clock import NodeClock
 from pytest_coordchaos.runtimes.sim.disk import SimDisk
 from pytest_coordchaos.runtimes.sim.kernel import Kernel
@@ -85,6 +85,7 @@ class SimRuntime:
             raise StartError(f"Node {spec.name} did not start: the cluster has been stopped")
         if self.state(spec.name) is not NodeState.DEAD:
             raise UsageError(f"launch({spec.name!r}): the node is alive; kill it first")
+        check_files(spec)
         before, log = self._lives.get(spec.name), self._logs[spec.name]
         life = 0 if before is None else before.incarnation + 1
         if before is not None:
