@@ -253,7 +253,8 @@ class LiveCluster:
     async def _change(self, change: Callable[[Fault], None], fault: Fault) -> tuple[ProbeResult, ...]:
         async with self._turn:
             change(fault)
-            wanted = resolve(self._faults, self.links, frames=lambda link: self._ports[link].independent)
+            ports = self._ports
+            wanted = resolve(self._faults, self.links, frames=lambda link: ports[link].independent)
             news = difference(self._states, wanted)
             self._states = dict(wanted)
             return await self.relay.apply(news) if news else ()

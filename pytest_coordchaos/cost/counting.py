@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import NamedTuple
 
 from pytest_coordchaos.cost.ledger import Ledger, Message
@@ -102,7 +103,7 @@ class Observed:
         """Share of node-to-node bytes that lie in messages; None: no bytes."""
         return _share(self.ledger, {t.link.port for t in self.ledger.totals})
 
-    @property
+    @cached_property
     def attributed_share(self) -> Fraction | None:
         """Share of foreground messages that name an operation of the window; None: no messages."""
         if not self.foreground:
