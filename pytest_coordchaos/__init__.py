@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     )
     from pytest_coordchaos.faults.model import Corrupt, Cut, DropReplies, Duplicate, Lose, Partition, Pause, Refuse, Reorder, Slow
     from pytest_coordchaos.history.model import History, Operation, Outcome
+    from pytest_coordchaos.mutants.asserting import assert_caught
+    from pytest_coordchaos.mutants.model import Mutant, MutantSuite
     from pytest_coordchaos.outcomes import Unknown, Violated
     from pytest_coordchaos.run import Figures, Run
     from pytest_coordchaos.session import Session
@@ -66,6 +68,8 @@ _HOME = {
         "Slow",
     ),
     "history.model": ("History", "Operation", "Outcome"),
+    "mutants.asserting": ("assert_caught",),
+    "mutants.model": ("Mutant", "MutantSuite"),
     "outcomes": ("Unknown", "Violated"),
     "run": ("Figures", "Run"),
     "session": ("Session",),
@@ -101,6 +105,8 @@ __all__ = [
     "LinkId",
     "Lose",
     "Message",
+    "Mutant",
+    "MutantSuite",
     "Node",
     "NodeProbe",
     "Operation",
@@ -127,6 +133,7 @@ __all__ = [
     "VerdictError",
     "Violated",
     "Workload",
+    "assert_caught",
     "ready_http",
     "ready_log",
     "ready_port",

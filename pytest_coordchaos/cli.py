@@ -31,6 +31,7 @@ COMMANDS: dict[str, Command] = {
     "check": Command(module="pytest_coordchaos.cli_check", help="check a recorded history, or many, for linearizability"),
     "relay": Command(module="pytest_coordchaos.cli_relay", help="run the relay by itself, as a drop-in for toxiproxy-server"),
     "campaign": Command(module="pytest_coordchaos.cli_campaign", help="run one test in the simulator with many seeds"),
+    "mutants": Command(module="pytest_coordchaos.cli_mutants", help="try systems with a known bug each: is it noticed?"),
 }
 """Subcommand name -> where it lives."""
 

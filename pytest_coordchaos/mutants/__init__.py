@@ -1,0 +1,1 @@
+"""Systems with one named bug each, and how soon tests notice."""
