@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_coordchaos.checkers.crdt_laws import assert_crdt_laws, reachable_states
     from pytest_coordchaos.cluster import Cluster
     from pytest_coordchaos.cluster_faults import ActiveFault
     from pytest_coordchaos.cost.ledger import Ledger, LinkId, Message
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "checkers.crdt_laws": ("assert_crdt_laws", "reachable_states"),
     "cluster": ("Cluster",),
     "cluster_faults": ("ActiveFault",),
     "cost.ledger": ("Ledger", "LinkId", "Message"),
@@ -134,6 +136,8 @@ __all__ = [
     "Violated",
     "Workload",
     "assert_caught",
+    "assert_crdt_laws",
+    "reachable_states",
     "ready_http",
     "ready_log",
     "ready_port",

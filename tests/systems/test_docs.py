@@ -47,7 +47,10 @@ def test_public_names_in_the_docs_exist() -> None:
     assert imported <= set(pytest_coordchaos.__all__)
 
 
-@pytest.mark.parametrize("page", ["docs/tutorial/first-failure.md", "docs/how-to/check-a-history.md", "docs/how-to/mutants.md"])
+EXECUTED = ("tutorial/first-failure", "how-to/check-a-history", "how-to/mutants", "how-to/crdt-laws")
+
+
+@pytest.mark.parametrize("page", [f"docs/{name}.md" for name in EXECUTED])
 def test_console_blocks_show_what_they_say(page: str, tmp_path: Path) -> None:
     for block in _blocks(ROOT / page, "python"):
         first, _, body = block.partition("\n")
