@@ -13,12 +13,16 @@ from pytest_coordchaos.mutants.model import Mutant, MutantSuite
 from pytest_coordchaos.mutants.trials import scenario_of
 from pytest_coordchaos.run import Run
 from pytest_coordchaos.simulation.client import Worker
-from pytest_coordchaos.simulation.scenario import Scenario, SeedResult
+from pytest_coordchaos.simulation.scenario import Scenario
 from pytest_coordchaos.verdicts import Status, Verdict
 
-__all__ = ["Score", "check", "score", "summary"]
+__all__ = ["Attempt", "Score", "check", "score", "scored", "summary"]
 
 Case = tuple[MutantSuite, Mutant]
+Attempt = Callable[[int], tuple[Run | None, str]]
+"""Runs one seed: the Run, which may be left out where all held, and what is to be said where not."""
+
+Begin = Callable[[Scenario], Attempt]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +100,7 @@ def score(
         try:
             for worker in workers:
                 spare.put(worker)
-            for one in pool.map(lambda case: _try(spare, case, seeds, control), cases):
+            for one in pool.map(lambda case: _simulated(spare, case, seeds, control), cases):
                 found.append(one)
                 if told is not None:
                     told(one)
@@ -116,14 +120,18 @@ def summary(scores: Sequence[Score]) -> str:
     return text + (f"; {alarms} with a false alarm" if alarms else "")
 
 
-def _try(spare: queue.SimpleQueue[Worker], case: Case, seeds: int | None, control: int) -> Score:
+def scored(case: Case, begin: Begin, *, seeds: int | None, control: int) -> Score:
+    """Try one mutant, then the healthy system in its place.
+
+    Args:
+        case: The mutant.
+        begin: Makes a scenario ready; what it returns runs one seed of it.
+        seeds, control: As in `score`.
+    """
     suite, mutant = case
-    worker = spare.get()
-    try:
-        verdict, run, tried, doubt = _hunt(worker, scenario_of(suite, mutant), mutant.caught_by, seeds or mutant.seeds)
-        alarm = _alarm(worker, scenario_of(suite, mutant, control=True), _control_seeds(control, tried - 1 if verdict else 0))
-    finally:
-        spare.put(worker)
+    verdict, run, tried, doubt = _hunt(begin(scenario_of(suite, mutant)), mutant.caught_by, seeds or mutant.seeds)
+    first = tried - 1 if verdict else 0
+    checked = [first, *(seed for seed in range(control) if seed != first)][:control]
     return Score(
         system=suite.name,
         mutant=mutant.name,
@@ -132,41 +140,45 @@ def _try(spare: queue.SimpleQueue[Worker], case: Case, seeds: int | None, contro
         by=verdict.name if verdict else None,
         seeds=tried,
         said=verdict.summary if verdict else doubt,
-        alarm=alarm,
-        failed=run if verdict else None,
+        alarm=_alarm(begin(scenario_of(suite, mutant, control=True)), checked) if checked else "",
+        failed=run,
     )
 
 
-def _hunt(
-    worker: Worker, scenario: Scenario, caught_by: Sequence[str], seeds: int
-) -> tuple[Verdict | None, Run | None, int, str]:
+def _hunt(attempt: Attempt, caught_by: Sequence[str], seeds: int) -> tuple[Verdict | None, Run | None, int, str]:
     """Seeds until one of the named verdicts is violated; and what was said last when none is."""
-    worker.ask("take", scenario)
     doubt = ""
     for seed in range(seeds):
-        result, run = _one(worker, seed)
+        run, said = attempt(seed)
         for verdict in run.verdicts if run else ():
             if verdict.status is Status.VIOLATED and verdict.name in caught_by:
                 return verdict, run, seed + 1, ""
-        doubt = f"seed {seed} {result.verdict}: {result.summary.partition(chr(10))[0]}" if result.verdict != "held" else doubt
+        doubt = f"seed {seed}: {said.partition(chr(10))[0]}" if said else doubt
     return None, None, seeds, doubt
 
 
-def _alarm(worker: Worker, scenario: Scenario, seeds: Iterable[int]) -> str:
+def _alarm(attempt: Attempt, seeds: Iterable[int]) -> str:
     """What the healthy system is accused of, and with which seed."""
-    worker.ask("take", scenario)
     for seed in seeds:
-        _, run = _one(worker, seed)
+        run, _ = attempt(seed)
         for verdict in run.verdicts if run else ():
             if verdict.status is Status.VIOLATED:
                 return f"seed {seed} {verdict.summary}"
     return ""
 
 
-def _control_seeds(count: int, first: int) -> list[int]:
-    return [first, *(seed for seed in range(count) if seed != first)][:count]
+def _simulated(spare: queue.SimpleQueue[Worker], case: Case, seeds: int | None, control: int) -> Score:
+    worker = spare.get()
 
+    def begin(scenario: Scenario) -> Attempt:
+        worker.ask("take", scenario)
+        return attempt
 
-def _one(worker: Worker, seed: int) -> tuple[SeedResult, Run | None]:
-    answer: tuple[SeedResult, Run | None] = worker.ask("seed", seed)
-    return answer
+    def attempt(seed: int) -> tuple[Run | None, str]:
+        result, run = worker.ask("seed", seed)
+        return run, result.summary
+
+    try:
+        return scored(case, begin, seeds=seeds, control=control)
+    finally:
+        spare.put(worker)
