@@ -28,7 +28,19 @@ ALLOWED: dict[str, set[str]] = {
     "run": {"verdicts", "history", "cost"},
     "report": {"verdicts", "run", "history", "cost", "errors"},
     "settings": {"errors"},
-    "mutants": {"errors", "verdicts", "run", "checkers", "cost", "faults", "simulation", "system", "workloads"},
+    "mutants": {
+        "errors",
+        "verdicts",
+        "run",
+        "checkers",
+        "cost",
+        "faults",
+        "simulation",
+        "system",
+        "workloads",
+        "experiment",  # a mutant on a real runtime is an experiment
+        "live_cluster",
+    },
 }
 """Room -> rooms it may import. Only what is needed: a new arrow is a decision."""
 
