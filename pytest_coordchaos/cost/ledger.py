@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from pytest_coordchaos.cost.critical_path import CriticalPath
 
-__all__ = ["Ledger", "LinkId", "LinkTotals", "Message"]
+__all__ = ["ForcedWrite", "Ledger", "LinkId", "LinkTotals", "Message"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -75,6 +75,15 @@ class LinkTotals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForcedWrite:
+    """A sync of a node's disk, from when it was asked for until it was done."""
+
+    node: str
+    begun_ns: int
+    ended_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
     """What crossed the links in a window of time.
 
@@ -84,6 +93,7 @@ class Ledger:
         start_ns, end_ns: The window.
         bypasses: One sentence each: traffic seen that went round the relay.
         paths: Operation id -> what its answer waited for; only a simulator knows.
+        forced_writes: Of the nodes' disks, in order of their end; only a simulator knows.
         complete: False when records were lost (the relay's store was full); says why in `note`.
     """
 
@@ -95,6 +105,7 @@ class Ledger:
     complete: bool = True
     note: str = field(default="")
     paths: Mapping[int, CriticalPath] = field(default_factory=dict)
+    forced_writes: tuple[ForcedWrite, ...] = ()
 
     def __iter__(self) -> Iterator[Message]:
         return iter(self.messages)
@@ -116,4 +127,5 @@ class Ledger:
             complete=self.complete,
             note=self.note,
             paths=self.paths,
+            forced_writes=tuple(w for w in self.forced_writes if w.node in members),
         )

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pytest_coordchaos.cost.transcript import WRITES_PER_DELAY
 from pytest_coordchaos.errors import CapabilityError
 from pytest_coordchaos.history.recorder import Recorder
 from pytest_coordchaos.live_cluster import LiveCluster
@@ -54,6 +55,12 @@ class Model:
     def unit(cls) -> Model:
         """Links between nodes take one millisecond, all else is free: latencies count sequential delays."""
         return cls(network=NetworkModel.unit(), disk=DiskModel.free(), clocks=ClockModel.exact())
+
+    @classmethod
+    def counting(cls, unit_ns: int = 1_000_000) -> Model:
+        """As `unit`, and forced writes take a thousandth: a time says how many delays and forced writes came before it."""
+        disk = DiskModel(sync_ns=unit_ns // WRITES_PER_DELAY, sync_jitter_ns=0, sync_tail_ns=0)
+        return cls(network=NetworkModel.unit(unit_ns), disk=disk, clocks=ClockModel.exact())
 
 
 class SimClock:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_coordchaos.cost.critical_path import CriticalPath, Step, paths_of
-from pytest_coordchaos.cost.ledger import Ledger, LinkId, LinkTotals, Message
+from pytest_coordchaos.cost.ledger import ForcedWrite, Ledger, LinkId, LinkTotals, Message
 from pytest_coordchaos.relay.framing.base import Frame
 from pytest_coordchaos.relay.wire import Mark, WayTotals
 
@@ -102,6 +102,11 @@ class SimLedger:
             start_ns=since.time_ns,
             end_ns=until.time_ns,
             paths=self._paths(since.row, until.row),
+            forced_writes=tuple(
+                ForcedWrite(node=row[3], begun_ns=row[0], ended_ns=row[1])
+                for row in self.rows[since.row : until.row]
+                if row[2] == -1
+            ),
         )
 
     def _paths(self, since: int, until: int) -> Mapping[int, CriticalPath]:
