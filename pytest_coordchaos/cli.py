@@ -32,6 +32,7 @@ COMMANDS: dict[str, Command] = {
     "relay": Command(module="pytest_coordchaos.cli_relay", help="run the relay by itself, as a drop-in for toxiproxy-server"),
     "campaign": Command(module="pytest_coordchaos.cli_campaign", help="run one test in the simulator with many seeds"),
     "mutants": Command(module="pytest_coordchaos.cli_mutants", help="try systems with a known bug each: is it noticed?"),
+    "trace": Command(module="pytest_coordchaos.cli_trace", help="say where two simulated runs parted"),
 }
 """Subcommand name -> where it lives."""
 

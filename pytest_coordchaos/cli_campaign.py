@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from pytest_coordchaos.errors import CoordChaosError, UsageError
-from pytest_coordchaos.simulation.capture import VARIABLE, Sent
-from pytest_coordchaos.simulation.client import Worker
-from pytest_coordchaos.simulation.explore import Exploration, explore, fingerprint
+from pytest_coordchaos.simulation.campaigns import Look, Sent, Whole
+from pytest_coordchaos.simulation.explore import Exploration, What, explore, fingerprint, trace, worker_of
 from pytest_coordchaos.simulation.scenario import SeedResult
+from pytest_coordchaos.simulation.trace_files import write
 
 __all__ = ["PARSER", "add_arguments", "run"]
 
@@ -25,14 +23,15 @@ PARSER: Mapping[str, object] = {
     "formatter_class": argparse.RawDescriptionHelpFormatter,
     "description": "Run one test's experiment in the simulator with many seeds.",
     "epilog": """\
-TEST runs once in the simulator; what its cluster.run(...) asks for (system, workload, fault words, seconds,
-invariants, budgets) is then run with every seed. Verbs that the test calls itself are not repeated.
+A test whose body is one call of run(...) or explore(...) gives its scenario (system, workload, fault words, seconds,
+invariants, budgets), which is simulated with every seed. Any other test is run whole with every seed, with its
+fixtures, its verbs and its own assertions; that is slower.
 
 exit codes:
   0   every seed held
   1   a seed was violated
   2   a seed is unknown, or did not run the same way twice
-  64  bad usage; the test makes no simulated run; FILE is of another test or environment
+  64  bad usage; the test makes no simulated run, or is skipped; FILE is of another test or environment
 
 FILE holds one line for the environment and one for each seed: seed, verdict, trace_hash, operations,
 virtual_s, wall_s, faults. Seeds that are in it already are not run again.""",
@@ -51,6 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--all-faults", action="store_true", help="every seed tries every fault word (default: each draws some of them)"
     )
+    parser.add_argument("--whole", action="store_true", help="run the whole test with every seed, whatever its body")
+    parser.add_argument("--trace", type=Path, metavar="FILE", help="write every step of the one seed; see coordchaos trace diff")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first seed that fails")
 
 
@@ -78,25 +79,52 @@ def _shard(text: str) -> tuple[int, int]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
+    with tempfile.TemporaryDirectory(prefix="coordchaos-") as place:
+        log = Path(place, "log")
+        try:
+            return _traced(arguments, log) if arguments.trace else _campaign(arguments, log)
+        except CoordChaosError as error:
+            print(f"coordchaos campaign: {error}", file=sys.stderr)
+            if "process ended" in str(error) and log.exists():
+                print(log.read_text()[-2000:], file=sys.stderr)
+            return USAGE_ERROR
+
+
+def _campaign(arguments: argparse.Namespace, log: Path) -> int:
     shard, shards = arguments.shard
-    try:
-        scenario = Sent(parts=_scenario_of(arguments.test), swarm=not arguments.all_faults)
-        wanted = [seed for seed in arguments.seeds if seed % shards == shard]
-        done = {} if arguments.json is None else _begun(arguments.json, arguments.test, scenario.swarm)
-        found = _explored(scenario, [seed for seed in wanted if seed not in done], arguments)
-    except CoordChaosError as error:
-        print(f"coordchaos campaign: {error}", file=sys.stderr)
-        return USAGE_ERROR
+    scenario, nodes = _looked(arguments, log)
+    wanted = [seed for seed in arguments.seeds if seed % shards == shard]
+    done = {} if arguments.json is None else _begun(arguments.json, arguments.test, not arguments.all_faults)
+    found = _explored(scenario, nodes, [seed for seed in wanted if seed not in done], arguments)
     return _concluded(found, [verdict for seed, verdict in done.items() if seed in wanted], arguments.test)
 
 
-def _explored(scenario: Sent, seeds: list[int], arguments: argparse.Namespace) -> Exploration:
-    worker = Worker()
+def _traced(arguments: argparse.Namespace, log: Path) -> int:
+    if len(arguments.seeds) != 1:
+        raise UsageError("--trace writes one seed; give it as --seeds N")
+    scenario, _ = _looked(arguments, log)
+    seed = arguments.seeds[0]
+    result, lines = trace(scenario, seed)
+    write(arguments.trace, {"test": arguments.test, "seed": seed, "hash": result.trace_hash, **fingerprint()}, lines)
+    print(f"seed {seed} {result.verdict}: {result.summary or 'held'}\n{len(lines)} steps in {arguments.trace}")
+    return {"held": HELD, "violated": VIOLATED}.get(result.verdict, UNKNOWN)
+
+
+def _looked(arguments: argparse.Namespace, log: Path) -> tuple[What, tuple[str, ...]]:
+    """Perform the test once; returns what every seed tries, and the nodes."""
+    test = Whole(test=arguments.test, log=log)
+    worker = worker_of(test)
     try:
-        nodes, words = worker.ask("take_sent", scenario)
+        look: Look = worker.ask("look")
     finally:
         worker.close()
+    if look.parts is not None and not arguments.whole:
+        return Sent(parts=look.parts, swarm=not arguments.all_faults), look.nodes
+    print("every seed runs the whole test")
+    return test, look.nodes
 
+
+def _explored(scenario: What, nodes: tuple[str, ...], seeds: list[int], arguments: argparse.Namespace) -> Exploration:
     def told(result: SeedResult) -> None:
         if result.verdict != "held":
             print(f"seed {result.seed} {result.verdict}: {result.summary}", flush=True)
@@ -104,8 +132,7 @@ def _explored(scenario: Sent, seeds: list[int], arguments: argparse.Namespace) -
             with arguments.json.open("a") as file:
                 file.write(json.dumps(result.as_plain()) + "\n")
 
-    how = {"jobs": arguments.jobs, "keep_going": arguments.keep_going, "told": told}
-    return explore(scenario, seeds, nodes=nodes, words=words, **how)
+    return explore(scenario, seeds, nodes=nodes, jobs=arguments.jobs, keep_going=arguments.keep_going, told=told)
 
 
 def _concluded(found: Exploration, before: list[str], test: str) -> int:
@@ -142,26 +169,3 @@ def _begun(file: Path, test: str, swarm: bool) -> dict[int, str]:
     if head != own:
         raise UsageError(f"{file} is of {head}, and this is {own}: the same seeds would be other runs; give another name")
     return done
-
-
-def _scenario_of(test: str) -> bytes:
-    """Run the test once and take what it runs."""
-    with tempfile.TemporaryDirectory(prefix="coordchaos-") as place:
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "--coordchaos",
-            "--coordchaos-runtime=sim",
-            "-p",
-            "no:cacheprovider",
-            test,
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, VARIABLE: place}, check=False)
-        scenarios = sorted(Path(place).iterdir(), key=lambda file: int(file.stem))
-        if not scenarios:
-            raise UsageError(f"{test} makes no simulated run (pytest ended with {done.returncode}):\n{done.stdout[-2000:]}")
-        if len(scenarios) > 1:
-            print(f"{test} calls run(...) {len(scenarios)} times; the campaign is about the first")
-        return scenarios[0].read_bytes()

@@ -9,6 +9,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,6 +39,9 @@ class Conductor:
         settings: The options in force.
         worker: Name of the xdist worker, or "main".
 
+    Attributes:
+        pinned: The seed of every test, and the command that reproduces it; None: each has its own.
+
     Raises:
         pytest.fail.Exception: Two plugins give one name.
     """
@@ -49,6 +53,7 @@ class Conductor:
         self._root = _temporary_directory(config)
         self.session = Session(settings=settings, root=self._root, worker=worker, invariants=self._invariants)
         self._open: tuple[pytest.Item, TestRequest] | None = None
+        self.pinned: tuple[int, str] | None = None
 
     def begin(self, item: pytest.Item) -> None:
         """Read the test's markers and open its window; a wrong marker is the test's error.
@@ -69,6 +74,8 @@ class Conductor:
             wrong = str(error)
         if wrong:  # outside of the handler: pytest would print the first exception too
             pytest.fail(wrong, pytrace=False)
+        if self.pinned is not None:
+            request = replace(request, seed=self.pinned[0], reproduce=self.pinned[1])
         self.session.begin_test(request)
         self._open = (item, request)
 

@@ -184,3 +184,11 @@ def _conductor(config: pytest.Config) -> Conductor:
         worker: str = getattr(config, "workerinput", {}).get("workerid", "main")
         config.stash[_CONDUCTOR] = Conductor(config, config.stash[_SETTINGS], worker)
     return config.stash[_CONDUCTOR]
+
+
+def renew(config: pytest.Config, seed: int, reproduce: str) -> None:
+    """End what runs; the next test has a new session, this seed, and this command to reproduce it."""
+    if _CONDUCTOR in config.stash:
+        config.stash[_CONDUCTOR].close()
+        del config.stash[_CONDUCTOR]
+    _conductor(config).pinned = (seed, reproduce)

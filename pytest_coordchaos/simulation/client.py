@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,13 @@ class Worker:
 
     Args:
         log: Where what it prints goes; None: to this process's standard error.
+        module: What it runs.
+        arguments: Handed to it.
     """
 
-    def __init__(self, log: Path | None = None) -> None:
+    def __init__(
+        self, log: Path | None = None, *, module: str = "pytest_coordchaos.simulation.worker", arguments: Sequence[str] = ()
+    ) -> None:
         self._lock = threading.Lock()
         leash, self._hold = os.pipe()
         environment = {**os.environ, "PYTHONHASHSEED": HASH_SEED, "TZ": "UTC"}
@@ -35,7 +40,7 @@ class Worker:
         output = None if log is None else log.open("ab")
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "pytest_coordchaos.simulation.worker", str(leash)],
+                [sys.executable, "-m", module, str(leash), *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=output,

@@ -14,14 +14,16 @@ from typing import Any
 
 from pytest_coordchaos.errors import CoordChaosError
 from pytest_coordchaos.run import Run
-from pytest_coordchaos.runtimes.sim.clock import START_NS
-from pytest_coordchaos.runtimes.sim.trace import Record, first_difference
-from pytest_coordchaos.simulation.capture import Sent
+from pytest_coordchaos.simulation.campaigns import Sent, Whole
 from pytest_coordchaos.simulation.client import HASH_SEED, Worker
 from pytest_coordchaos.simulation.coverage import statement
 from pytest_coordchaos.simulation.scenario import Scenario, SeedResult
+from pytest_coordchaos.simulation.trace_files import first_difference
 
-__all__ = ["Exploration", "explore", "fingerprint"]
+__all__ = ["Exploration", "What", "explore", "fingerprint", "trace", "worker_of"]
+
+What = Scenario | Sent | Whole
+"""What every seed tries."""
 
 _WASTE = 20_000
 
@@ -92,11 +94,10 @@ class Exploration:
 
 
 def explore(
-    scenario: Scenario | Sent,
+    scenario: What,
     seeds: Iterable[int],
     *,
     nodes: tuple[str, ...],
-    words: tuple[str, ...] = (),
     jobs: int = 1,
     keep_going: bool = False,
     sample: int = 100,
@@ -108,7 +109,6 @@ def explore(
         scenario: What every seed tries.
         seeds: Which.
         nodes: The system's nodes, for the statement on coverage.
-        words: The scenario's fault words, for the statement on what was exercised.
         jobs: Worker processes.
         keep_going: Go on after a seed that is not held.
         sample: One seed in so many is run twice, and so is the one that fails. 0: only that.
@@ -131,7 +131,7 @@ def explore(
     return Exploration(
         results=tuple(result for result, _ in ordered),
         nodes=nodes,
-        words=words,
+        words=crew.words,
         failure=failing[1] if failing else None,
         diverged=_diverged(scenario, twice),
         checked=len(twice),
@@ -142,17 +142,18 @@ def explore(
 class _Crew:
     """Worker processes that take seeds from one source."""
 
-    def __init__(self, scenario: Scenario | Sent, seeds: Iterator[int], keep_going: bool) -> None:
+    def __init__(self, scenario: What, seeds: Iterator[int], keep_going: bool) -> None:
         self._scenario = scenario
         self._seeds = seeds
         self._keep_going = keep_going
+        self.words: tuple[str, ...] = ()
         self._lock = threading.Lock()
         self._stop = False
         self._found: queue.SimpleQueue[tuple[SeedResult, Run | None] | BaseException | None] = queue.SimpleQueue()
 
     def work(self, jobs: int) -> Iterator[tuple[SeedResult, Run | None]]:
         """Results as they come."""
-        workers = [Worker() for _ in range(jobs)]
+        workers = [worker_of(self._scenario) for _ in range(jobs)]
         threads = [threading.Thread(target=self._serve, args=(worker,), daemon=True) for worker in workers]
         try:
             for thread in threads:
@@ -175,7 +176,7 @@ class _Crew:
 
     def _serve(self, worker: Worker) -> None:
         try:
-            hand_over(worker, self._scenario)
+            self.words = _hand_over(worker, self._scenario)
             while (seed := self._next()) is not None:
                 self._found.put(worker.ask("seed", seed))
         except CoordChaosError as error:
@@ -188,39 +189,43 @@ class _Crew:
             return None if self._stop else next(self._seeds, None)
 
 
-def hand_over(worker: Worker, scenario: Scenario | Sent) -> None:
-    """Give a worker its scenario."""
-    if isinstance(scenario, Sent):
-        worker.ask("take_sent", scenario)
-    else:
-        worker.ask("take", scenario)
+def worker_of(scenario: What) -> Worker:
+    """A process that can run its seeds."""
+    if isinstance(scenario, Whole):
+        return Worker(scenario.log, module="pytest_coordchaos.simulation.whole", arguments=[scenario.test])
+    return Worker()
 
 
-def _diverged(scenario: Scenario | Sent, results: list[SeedResult]) -> str:
+def _hand_over(worker: Worker, scenario: What) -> tuple[str, ...]:
+    """Give a worker its scenario, and learn its fault words; a whole test it has already."""
+    if isinstance(scenario, Whole):
+        return ()
+    words: tuple[str, ...] = worker.ask("take_sent" if isinstance(scenario, Sent) else "take", scenario)
+    return words
+
+
+def trace(scenario: What, seed: int, waste: int = 0) -> tuple[SeedResult, tuple[str, ...]]:
+    """Run one seed in a worker of its own, and keep its whole trace."""
+    worker = worker_of(scenario)
+    try:
+        _hand_over(worker, scenario)
+        result, _, lines = worker.ask("trace", seed, waste)
+        return result, lines
+    finally:
+        worker.close()
+
+
+def _diverged(scenario: What, results: list[SeedResult]) -> str:
     """Run seeds again in a fresh worker whose memory looks otherwise; where a run differs, say at which step."""
     for result in results:
-        one, other = Worker(), Worker()
-        try:
-            for worker in (one, other):
-                hand_over(worker, scenario)
-            again, _, records = one.ask("trace", result.seed, _WASTE)
-            if again.trace_hash != result.trace_hash:
-                _, _, others = other.ask("trace", result.seed, 0)
-                return _difference(result.seed, records, others)
-        finally:
-            one.close()
-            other.close()
+        again, lines = trace(scenario, result.seed, _WASTE)
+        if again.trace_hash != result.trace_hash:
+            text = f"seed {result.seed} did not run the same way twice: no replay of it can be trusted"
+            found = first_difference(lines, trace(scenario, result.seed)[1])
+            return (
+                text if found is None else f"{text}; first difference at step {found.number}: {found.one[0]}, or {found.other[0]}"
+            )
     return ""
-
-
-def _difference(seed: int, one: tuple[Record, ...], other: tuple[Record, ...]) -> str:
-    where = first_difference(iter(one), iter(other))
-    text = f"seed {seed} did not run the same way twice: no replay of it can be trusted"
-    return text if where is None else f"{text}; first difference at step {where[0]}: {_words(where[1])}, or {_words(where[2])}"
-
-
-def _words(record: Record | None) -> str:
-    return "the end" if record is None else f"{(record[0] - START_NS) / 1e9:.6f} s {record[1]} {record[2]}"
 
 
 def fingerprint() -> dict[str, Any]:

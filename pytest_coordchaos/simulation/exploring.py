@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from functools import partial
+from dataclasses import fields, replace
 
 from pytest_coordchaos.checkers.invariant import Invariant
 from pytest_coordchaos.faults import words as fault_words
 from pytest_coordchaos.faults.plan import checked_seconds
 from pytest_coordchaos.run import Run, TestRequest
+from pytest_coordchaos.simulation import campaigns
 from pytest_coordchaos.simulation.explore import Exploration, explore
 from pytest_coordchaos.simulation.scenario import Progress, Scenario, check_client
 from pytest_coordchaos.system.model import System
@@ -48,9 +48,11 @@ async def explore_system(
         progress=None if progress_s is None else Progress(within_s=progress_s),
         known=known,
     )
-    wanted = range(seeds) if isinstance(seeds, int) else list(seeds)
-    work = partial(explore, scenario, wanted, nodes=system.node_names, words=words, jobs=jobs, keep_going=keep_going)
-    found = await asyncio.to_thread(work)
+    wanted: Iterable[int] = range(seeds) if isinstance(seeds, int) else list(seeds)
+    if campaigns.keeper is not None:
+        campaigns.keeper.asked({field.name: getattr(scenario, field.name) for field in fields(scenario)}, explored=True)
+        wanted = () if campaigns.keeper.only_look else wanted
+    found = await asyncio.to_thread(explore, scenario, wanted, nodes=system.node_names, jobs=jobs, keep_going=keep_going)
     return found, _as_run(found, scenario)
 
 

@@ -19,7 +19,7 @@ from pytest_coordchaos.history.model import History
 from pytest_coordchaos.relay.wire import Mark, ProbeResult
 from pytest_coordchaos.run import Run, TestRequest
 from pytest_coordchaos.runtimes.base import NodeState
-from pytest_coordchaos.simulation.capture import capture
+from pytest_coordchaos.simulation import campaigns
 from pytest_coordchaos.simulation.client import Worker
 from pytest_coordchaos.system.model import System
 from pytest_coordchaos.workloads.model import Workload
@@ -39,6 +39,7 @@ class _Clock:
 
     async def sleep(self, seconds: float) -> None:
         """Let virtual time go on."""
+        campaigns.did()
         await asyncio.to_thread(self._worker.ask, "sleep", seconds)
 
 
@@ -95,6 +96,7 @@ class _Recorder:
 
     def invoke(self, process: int, f: str, key: Any, value: Any, *, node: str | None = None) -> int:
         """An operation begins; returns its id."""
+        campaigns.did()
         return int(self._worker.ask("record_by_hand", process, f, key, value, node))
 
     def ok(self, op_id: int, result: Any = None) -> None:
@@ -163,11 +165,12 @@ class RemoteCluster:
             CapabilityError: The system cannot be simulated.
         """
         await asyncio.to_thread(root.mkdir, parents=True)
-        worker = await asyncio.to_thread(Worker, root / "worker.log")
+        worker = await asyncio.to_thread(campaigns.worker, root / "worker.log")
         reason = "asked for" if asked else "its System gives coroutines"
         cluster = cls(worker, system, root, reason)
+        keep_trace = campaigns.keeper is not None and campaigns.keeper.keep_trace
         try:
-            cluster.born = await asyncio.to_thread(worker.ask, "start", system, seed, root)
+            cluster.born = await asyncio.to_thread(worker.ask, "start", system, seed, root, keep_trace)
         except BaseException:
             worker.close()
             raise
@@ -204,28 +207,34 @@ class RemoteCluster:
 
     async def wait_role(self, name: str, timeout_s: float) -> str:
         """Wait until exactly one node holds the role."""
+        campaigns.did()
         return str(await self._ask("call", "wait_role", name, timeout_s))
 
     # -- faults ----------------------------------------------------------------------------------
 
     async def apply(self, fault: Fault) -> RemoteHandle:
         """Put a fault in force."""
+        campaigns.did()
         return RemoteHandle(self._worker, await self._ask("apply", fault))
 
     async def kill(self, node: str) -> RemoteHandle:
         """Kill a node, and by draw its machine's power."""
+        campaigns.did()
         return RemoteHandle(self._worker, await self._ask("kill", node))
 
     async def restart(self, node: str) -> None:
         """Start a dead node again."""
+        campaigns.did()
         await self._ask("call", "restart", node)
 
     async def heal(self) -> None:
         """Undo everything."""
+        campaigns.did()
         await self._ask("call", "heal")
 
     async def wait_healed(self, timeout_s: float = 30.0) -> None:
         """Wait until every node is ready again."""
+        campaigns.did()
         await self._ask("call", "wait_healed", timeout_s)
 
     # -- load ------------------------------------------------------------------------------------
@@ -234,7 +243,8 @@ class RemoteCluster:
         self, workload: Workload, plan: Plan, request: TestRequest, seed: int, known: Mapping[str, Invariant]
     ) -> Run:
         """One experiment, inside."""
-        capture(self.system, workload, plan, request, known)
+        if campaigns.keeper is not None:
+            campaigns.keeper.asked(campaigns.parts_of(self.system, workload, plan, request, known))
         run, self.trace = await self._ask("perform", workload, plan, request, seed, known)
         found: Run = run
         return found
@@ -243,7 +253,7 @@ class RemoteCluster:
         """The simulation is over. Idempotent."""
         if not self.stopped:
             self.stopped = True
-            await asyncio.to_thread(self._worker.close)
+            await asyncio.to_thread(campaigns.give_back, self._worker)
 
     async def _ask(self, name: str, *arguments: Any) -> Any:
         if self.stopped:

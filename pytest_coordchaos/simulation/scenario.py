@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
@@ -22,14 +22,13 @@ from pytest_coordchaos.history.model import Outcome
 from pytest_coordchaos.live_cluster import LiveCluster
 from pytest_coordchaos.run import Run, RunFault, TestRequest
 from pytest_coordchaos.runtimes.sim import patches
-from pytest_coordchaos.runtimes.sim.trace import Record
 from pytest_coordchaos.simulation.world import Model, World
 from pytest_coordchaos.system.model import CLIENTS, System
 from pytest_coordchaos.verdicts import Status, Verdict
 from pytest_coordchaos.workloads.driver import drive
 from pytest_coordchaos.workloads.model import Client, Workload
 
-__all__ = ["Progress", "Scenario", "SeedResult", "check_client", "perform", "perform_one"]
+__all__ = ["Progress", "Scenario", "SeedResult", "check_client", "partitions_of", "perform", "perform_one", "words_of"]
 
 _LIMIT_S = 600.0
 _POLL_S = 0.05
@@ -109,7 +108,7 @@ class SeedResult:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
-def perform(scenario: Scenario, seed: int, *, keep_trace: bool = False) -> tuple[SeedResult, Run | None, tuple[Record, ...]]:
+def perform(scenario: Scenario, seed: int, *, keep_trace: bool = False) -> tuple[SeedResult, Run | None, tuple[str, ...]]:
     """Run one seed to its end; an error of the run is an unknown verdict of that seed.
 
     Returns:
@@ -134,11 +133,11 @@ def perform(scenario: Scenario, seed: int, *, keep_trace: bool = False) -> tuple
         operations=0 if run is None else run.figures.operations,
         virtual_s=round((world.loop.now_ns - start_ns) / 1e9, 6),
         wall_s=round(time.perf_counter() - begun_s, 4),
-        faults=_count([_word(fault) for fault in (run.faults if run else ()) if fault.verified]),
-        partitions=_partitions(world.cluster),
+        faults=words_of(run.faults if run else ()),
+        partitions=partitions_of(world.cluster),
         summary=trouble or (wrong[0] if wrong else ""),
     )
-    return result, run, tuple(world.loop.trace.records()) if keep_trace else ()
+    return result, run, world.lines
 
 
 async def _experiment(world: World, scenario: Scenario, seed: int) -> Run:
@@ -259,16 +258,18 @@ def _is_coroutine(function: Any) -> bool:
     return function is None or inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
+def words_of(faults: Iterable[RunFault]) -> dict[str, int]:
+    """Fault words that were carried out -> how often."""
+    words = [_word(fault) for fault in faults if fault.verified]
+    return {word: words.count(word) for word in dict.fromkeys(words)}
+
+
 def _word(fault: RunFault) -> str:
     """The fault word of a plan's event ("1-kill:leader"); the verb of what a script did ("kill n2")."""
     return fault.id.partition("-")[2] or fault.words.partition(" ")[0]
 
 
-def _count(words: Sequence[str]) -> dict[str, int]:
-    return {word: words.count(word) for word in dict.fromkeys(words)}
-
-
-def _partitions(cluster: LiveCluster | None) -> tuple[tuple[tuple[str, ...], ...], ...]:
+def partitions_of(cluster: LiveCluster | None) -> tuple[tuple[tuple[str, ...], ...], ...]:
     """The groups of every partition that was in force."""
     if cluster is None:
         return ()

@@ -17,9 +17,9 @@ from pytest_coordchaos.relay.wire import Mark
 from pytest_coordchaos.run import Run, TestRequest
 from pytest_coordchaos.runtimes.base import NodeState
 from pytest_coordchaos.runtimes.sim import patches
-from pytest_coordchaos.runtimes.sim.trace import Record
-from pytest_coordchaos.simulation.capture import Sent
-from pytest_coordchaos.simulation.scenario import Scenario, SeedResult, check_client, perform, perform_one
+from pytest_coordchaos.runtimes.sim.clock import START_NS
+from pytest_coordchaos.simulation.campaigns import Ended, Sent
+from pytest_coordchaos.simulation.scenario import Scenario, SeedResult, check_client, partitions_of, perform, perform_one
 from pytest_coordchaos.simulation.shipping import loads
 from pytest_coordchaos.simulation.world import World
 from pytest_coordchaos.system.model import System
@@ -42,14 +42,15 @@ class Service:
 
     # -- many seeds --------------------------------------------------------------------------------
 
-    def take(self, scenario: Scenario) -> None:
-        """The scenario of the seeds to come."""
+    def take(self, scenario: Scenario) -> tuple[str, ...]:
+        """The scenario of the seeds to come; returns its fault words."""
         self._scenario = scenario
+        return scenario.faults
 
-    def take_sent(self, sent: Sent) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The scenario of the seeds to come, as a test wrote it down; returns its nodes and fault words."""
-        self._scenario = Scenario(**loads(sent.parts), swarm=sent.swarm)
-        return self._scenario.system.node_names, self._scenario.faults
+    def take_sent(self, sent: Sent) -> tuple[str, ...]:
+        """The scenario of the seeds to come, as a test wrote it down; returns its fault words."""
+        parts = loads(sent.parts)
+        return self.take(Scenario(**{**parts, "swarm": sent.swarm and parts.get("swarm", True)}))
 
     def seed(self, seed: int) -> tuple[SeedResult, Run | None]:
         """Run one seed."""
@@ -57,7 +58,7 @@ class Service:
         result, run, _ = perform(self._scenario, seed)
         return result, run if result.verdict != "held" else None
 
-    def trace(self, seed: int, waste: int = 0) -> tuple[SeedResult, Run | None, tuple[Record, ...]]:
+    def trace(self, seed: int, waste: int = 0) -> tuple[SeedResult, Run | None, tuple[str, ...]]:
         """Run one seed and keep its whole trace; `waste` objects are allocated first, so that addresses differ."""
         assert self._scenario is not None, "a scenario comes first"
         wasted = [bytearray(number % 512) for number in range(waste)]
@@ -67,10 +68,10 @@ class Service:
 
     # -- one world ---------------------------------------------------------------------------------
 
-    def start(self, system: System, seed: int, directory: Path) -> Mark:
+    def start(self, system: System, seed: int, directory: Path, keep_trace: bool) -> Mark:
         """Start a system; returns when every node is ready."""
         patches.reseed(seed)
-        self._world = world = World(system, seed, directory=directory, history=directory / "history.jsonl")
+        self._world = world = World(system, seed, directory=directory, history=directory / "history.jsonl", keep_trace=keep_trace)
         try:
             world.run(_self_tested())
             return world.run(world.start()).born
@@ -142,14 +143,19 @@ class Service:
         """An operation that a test performs itself begins now."""
         return self._cluster.recorder.invoke(process, f, key, value, node=node)
 
-    def stop(self) -> str:
-        """The world is over; returns the hash of all that happened."""
+    def stop(self) -> Ended | None:
+        """The world is over; returns what is left of it."""
         world, self._world = self._world, None
         if world is None:
-            return ""
-        digest = world.loop.trace.digest
+            return None
         world.close()
-        return digest
+        return Ended(
+            nodes=world.system.node_names,
+            digest=world.loop.trace.digest,
+            virtual_s=(world.loop.now_ns - START_NS) / 1e9,
+            partitions=partitions_of(world.cluster),
+            lines=world.lines,
+        )
 
     # -- inside ------------------------------------------------------------------------------------
 

@@ -12,12 +12,13 @@ import struct
 import sys
 import threading
 import traceback
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from pytest_coordchaos.errors import CoordChaosError
 from pytest_coordchaos.simulation.shipping import dumps, loads
 
-__all__ = ["main", "read_frame", "write_frame"]
+__all__ = ["Pipes", "main", "read_frame", "serve", "write_frame"]
 
 _LENGTH = struct.Struct(">Q")
 
@@ -38,19 +39,35 @@ def write_frame(stream: BinaryIO, data: bytes) -> None:
     stream.flush()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipes:
+    """The two ends that a worker holds."""
+
+    requests: BinaryIO
+    answers: BinaryIO
+
+    @classmethod
+    def open(cls, leash: int) -> Pipes | None:
+        """Take them from standard input and output, learn the parent's path, and end with it. None: it is gone already."""
+        pipes = cls(requests=os.fdopen(os.dup(0), "rb"), answers=os.fdopen(os.dup(1), "wb"))
+        os.dup2(2, 1)  # what anybody prints must not get between the answers
+        with open(os.devnull, "rb") as nothing:
+            os.dup2(nothing.fileno(), 0)
+        threading.Thread(target=_leave_with_parent, args=(leash,), daemon=True).start()
+        first = read_frame(pipes.requests)
+        if first is None:
+            return None
+        for entry in loads(first):
+            if entry not in sys.path:
+                sys.path.append(entry)
+        return pipes
+
+
 def main() -> None:
     """Serve requests until the parent is gone."""
-    requests = os.fdopen(os.dup(0), "rb")
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what anybody prints must not get between the answers
-    leash = int(sys.argv[1])
-    threading.Thread(target=_leave_with_parent, args=(leash,), daemon=True).start()
-    first = read_frame(requests)
-    if first is None:
+    pipes = Pipes.open(int(sys.argv[1]))
+    if pipes is None:
         return
-    for entry in loads(first):
-        if entry not in sys.path:
-            sys.path.append(entry)
 
     from pytest_coordchaos.runtimes.sim import fences, isolation, patches
     from pytest_coordchaos.simulation.serving import Service
@@ -62,8 +79,13 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     gc.disable()  # finalizers run between simulations, never at a moment that depends on what was allocated before
-    while (frame := read_frame(requests)) is not None:
-        write_frame(answers, _answer(service, frame))
+    serve(service, pipes)
+
+
+def serve(service: object, pipes: Pipes) -> None:
+    """Answer requests with the service's methods, until there are no more."""
+    while (frame := read_frame(pipes.requests)) is not None:
+        write_frame(pipes.answers, _answer(service, frame))
 
 
 def _answer(service: Any, frame: bytes) -> bytes:

@@ -25,7 +25,7 @@ from pytest_coordchaos.runtimes.sim.network import PROBE_HOST, Network
 from pytest_coordchaos.runtimes.sim.relay import SimRelay
 from pytest_coordchaos.runtimes.sim.runtime import Life, Program, SimRuntime
 from pytest_coordchaos.runtimes.sim.tape import Tape
-from pytest_coordchaos.runtimes.sim.trace import Trace
+from pytest_coordchaos.simulation.witness import WitnessLoop
 from pytest_coordchaos.system.model import System
 from pytest_coordchaos.wiring import Home, Layout, edges, node_specs
 
@@ -107,7 +107,7 @@ class World:
         self.seed = seed
         self.directory = directory
         self.tape = tape or Tape(seed)
-        self.loop = SimLoop(Trace(keep=keep_trace))
+        self.loop = WitnessLoop() if keep_trace else SimLoop()
         self.clock = SimClock(self.loop)
         self.recorder = Recorder(history, self.clock.now_ns)
         self.numbers = port_numbers(system)
@@ -159,6 +159,11 @@ class World:
         await cluster.wait_ready(self.system.ready_timeout_s)
         cluster.born = await relay.mark()
         return cluster
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The trace for people; () when it is not kept."""
+        return tuple(self.loop.lines()) if isinstance(self.loop, WitnessLoop) else ()
 
     def close(self) -> None:
         """The world is over; nothing in it runs any more, not even clean-up. Idempotent."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -125,29 +122,3 @@ def test_an_aiohttp_server_and_client_run_unchanged(pytester: pytest.Pytester) -
     )
 
     assert run(pytester).ret == 0
-
-
-def test_a_campaign_writes_a_line_a_seed_and_goes_on_where_it_was(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(test_raft=RAFT)
-    base = [sys.executable, "-m", "pytest_coordchaos.cli", "campaign"]
-
-    def campaign(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*base, *words], capture_output=True, text=True, timeout=240, cwd=pytester.path, check=False)
-
-    first = campaign("test_raft.py::test_too_dear", "--seeds", "0:4", "--shard", "1/2", "--json", "out.jsonl", "--keep-going")
-    assert first.returncode == 1, first.stdout + first.stderr
-    assert "seed 0 violated: messages_per_op exceeded" in first.stdout
-    assert "Reproduce: coordchaos campaign test_raft.py::test_too_dear --seeds 0" in first.stdout
-    lines = [json.loads(line) for line in (pytester.path / "out.jsonl").read_text().splitlines()]
-    assert [line["seed"] for line in lines[1:]] == [0, 2]
-    assert {"verdict", "trace_hash", "operations", "virtual_s", "wall_s", "faults"} <= set(lines[1])
-
-    with (pytester.path / "out.jsonl").open("a") as file:
-        file.write('{"seed": 1, "faults": {}')  # stopped in the middle of a line
-    again = campaign("test_raft.py::test_too_dear", "--seeds", "0:3", "--json", "out.jsonl", "--keep-going")
-    assert "1 seeds in" in again.stdout, again.stdout + again.stderr
-    kept = [json.loads(line) for line in (pytester.path / "out.jsonl").read_text().splitlines()]
-    assert [line["seed"] for line in kept[1:]] == [0, 2, 1]
-    other = campaign("test_raft.py::test_verbs", "--seeds", "0:3", "--json", "out.jsonl")
-    assert other.returncode == 64
-    assert "makes no simulated run" in other.stderr

@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Iterator
 from hashlib import blake2b
 
-__all__ = ["Record", "Trace", "first_difference"]
+__all__ = ["Record", "Trace"]
 
 Record = tuple[int, str, int]
 """(virtual nanoseconds, name of what ran, number): the task's number, the packet's digest, or 0."""
@@ -76,15 +76,3 @@ class Trace:
         old = self._old
         for at in range(0, len(old), 3):
             yield old[at], names[old[at + 1]], old[at + 2]
-
-
-def first_difference(one: Iterator[Record], other: Iterator[Record]) -> tuple[int, Record | None, Record | None] | None:
-    """Where two traces differ first: (index, record of one, record of the other); None: nowhere."""
-    index = 0
-    while True:
-        a, b = next(one, None), next(other, None)
-        if a != b:
-            return index, a, b
-        if a is None:
-            return None
-        index += 1
