@@ -118,6 +118,12 @@ class Cluster(FaultVerbs):
         killing: Coroutine[Any, Any, AnyHandle] = self._live.kill(node)
         return ActiveFault(self._portal, [self._portal.call(killing)])
 
+    def lose_power(self, node: str) -> ActiveFault:
+        """A node's machine loses power: what it did not sync is lost, and nobody hears of it; undo restarts it."""
+        self._touch()
+        failing: Coroutine[Any, Any, AnyHandle] = self._live.lose_power(node)
+        return ActiveFault(self._portal, [self._portal.call(failing)])
+
     def restart(self, node: str) -> None:
         """Start a dead node again, on its ports and directory; returns when its ports accept."""
         self._touch()
@@ -137,7 +143,7 @@ class Cluster(FaultVerbs):
         return ActiveFault(self._portal, handles)
 
     def heal(self) -> None:
-        """Undo all faults on links and pauses, and restart dead nodes."""
+        """Undo all faults, and restart dead nodes."""
         self._touch()
         self._portal.call(self._live.heal())
 

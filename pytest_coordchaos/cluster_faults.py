@@ -11,19 +11,24 @@ from pytest_coordchaos.errors import UsageError
 from pytest_coordchaos.faults.model import (
     Corrupt,
     Cut,
+    Drift,
     DropReplies,
     Duplicate,
     Fault,
     FrameFault,
+    FullDisk,
+    Jump,
     Lose,
     Partition,
     Refuse,
     Reorder,
+    Skew,
     Slow,
+    SlowDisk,
 )
 
 if TYPE_CHECKING:
-    from pytest_coordchaos.live_cluster import FaultHandle
+    from pytest_coordchaos.fault_handle import FaultHandle
     from pytest_coordchaos.portal import Portal
     from pytest_coordchaos.simulation.remote import RemoteHandle
 
@@ -153,6 +158,29 @@ class FaultVerbs(ABC):
     def drop_replies(self, a: str, b: str) -> ActiveFault:
         """What a asks b arrives, but no reply comes back: the connection is reset when b begins one."""
         return self.apply(DropReplies(a, b))
+
+    def skew(self, node: str, *, offset_s: float) -> ActiveFault:
+        """A node's wall clock is off by so many seconds, either way; undo sets it right again."""
+        return self.apply(Skew(node, offset_s))
+
+    def jump(self, node: str, *, seconds: float) -> ActiveFault:
+        """A node's wall clock makes one step, forward or back; undo sets it right again."""
+        return self.apply(Jump(node, seconds))
+
+    def drift(self, node: str, *, rate: float) -> ActiveFault:
+        """All clocks of a node run at this rate (its seconds in one true second, 0.5 to 2); timers too.
+
+        Undone, they run at the true rate again, and the wall clock is set right.
+        """
+        return self.apply(Drift(node, rate))
+
+    def slow_disk(self, node: str, *, sync_ms: float) -> ActiveFault:
+        """Each forced write of a node takes `sync_ms` longer."""
+        return self.apply(SlowDisk(node, sync_ms))
+
+    def fill_disk(self, node: str) -> ActiveFault:
+        """What a node writes is refused with ENOSPC. A node that ended because of it is started again by undo."""
+        return self.apply(FullDisk(node))
 
     def _meddle(
         self, kind: type[FrameFault], a: str, b: str, rate: float, classes: Iterable[str] | None, both_ways: bool

@@ -229,5 +229,5 @@ def _deaths(cluster: Observed) -> tuple[str, ...]:
     return tuple(
         f"{node} exited by itself with status {status}"
         for node in cluster.nodes
-        if (status := cluster.runtime.exit_status(node)) is not None and f"kill {node}" not in killed
+        if (status := cluster.runtime.exit_status(node)) is not None and not {f"kill {node}", f"power-loss {node}"} & killed
     )

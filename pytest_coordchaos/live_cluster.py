@@ -13,13 +13,15 @@ from pathlib import Path
 from pytest_coordchaos.clock import Clock
 from pytest_coordchaos.cost.ledger import Ledger, LinkId
 from pytest_coordchaos.errors import FaultError, UsageError
+from pytest_coordchaos.fault_handle import FaultHandle, Probe
 from pytest_coordchaos.faults.checks import check_fault
-from pytest_coordchaos.faults.model import DirectionState, Fault, Pause
+from pytest_coordchaos.faults.model import DirectionState, Fault, FullDisk, MachineFault, Partition, Pause
 from pytest_coordchaos.faults.resolve import describe, difference, resolve
 from pytest_coordchaos.history.recorder import Recorder
+from pytest_coordchaos.machine_control import MachineControl
 from pytest_coordchaos.relay.link_control import LinkControl
 from pytest_coordchaos.relay.wire import Mark, ProbeResult
-from pytest_coordchaos.roles import role_holder
+from pytest_coordchaos.roles import role_holder, wait_holder
 from pytest_coordchaos.runtimes.base import Address, NodeSpec, NodeState, Runtime
 from pytest_coordchaos.system.model import CLIENTS, System
 from pytest_coordchaos.system.port import Port
@@ -27,40 +29,9 @@ from pytest_coordchaos.system.readiness import NodeProbe, ready_port
 from pytest_coordchaos.system.waiting import wait_each_ready
 from pytest_coordchaos.wiring import Layout
 
-__all__ = ["FaultHandle", "LiveCluster"]
+__all__ = ["LiveCluster"]
 
 _PORTS_AGAIN_S = 10.0
-
-
-@dataclass(slots=True, eq=False)
-class FaultHandle:
-    """A fault in force. Undo it in any order relative to others; undoing twice does nothing more.
-
-    Attributes:
-        words: The fault, for people.
-        start_ns, end_ns: When it was in force; end_ns None while it is.
-        probes: What the probes saw when it was applied.
-    """
-
-    words: str
-    start_ns: int
-    undo_fault: Callable[[], Awaitable[None]]
-    probes: tuple[ProbeResult, ...] = ()
-    end_ns: int | None = None
-    clock: Clock | None = None
-
-    @property
-    def verified(self) -> bool:
-        """Every probe saw what it expected."""
-        return all(probe.ok for probe in self.probes)
-
-    async def undo(self) -> None:
-        """Take the fault back. Idempotent."""
-        if self.end_ns is not None:
-            return
-        assert self.clock is not None
-        self.end_ns = self.clock.now_ns()
-        await self.undo_fault()
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -87,7 +58,11 @@ class LiveCluster:
     _faults: list[Fault] = field(default_factory=list)
     _states: dict[LinkId, tuple[DirectionState, DirectionState]] = field(default_factory=dict)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _machines: MachineControl = field(init=False)
     stopped: bool = False
+
+    def __post_init__(self) -> None:
+        self._machines = MachineControl(self.system, self.runtime, self._faults)
 
     # -- looking ---------------------------------------------------------------------------------
 
@@ -146,31 +121,36 @@ class LiveCluster:
         """
         check_fault(fault, self.nodes, self._ports, also=(CLIENTS,))
         start_ns = self.clock.now_ns()
+        probes: tuple[Probe, ...] = ()
         if isinstance(fault, Pause):
             await self._pause(fault)
-            probes: tuple[ProbeResult, ...] = ()
+        elif isinstance(fault, MachineFault):
+            self._machines.check(fault)
+            probes = await self._machines.change(self._faults.append, fault)
         else:
             probes = await self._change(self._faults.append, fault)
-        handle = FaultHandle(
-            words=describe(fault), start_ns=start_ns, undo_fault=lambda: self._undo(fault), probes=probes, clock=self.clock
-        )
-        self.handles.append(handle)
-        return handle
+        return self._in_force(describe(fault), start_ns, lambda: self._undo(fault), probes)
 
     async def kill(self, node: str) -> FaultHandle:
         """SIGKILL a node; the handle's undo restarts it. Killing a dead node is a UsageError."""
-        self._check_nodes(node)
-        if self.state(node) is NodeState.DEAD:
-            raise UsageError(f"kill({node!r}): the node is dead already; restart it first")
-        start_ns = self.clock.now_ns()
-        if self.state(node) is NodeState.RUNNING:
-            await self.runtime.pause(node)  # so that it notices nothing of the resets
+        start_ns = await self._silence("kill", node)
         await self.relay.reset_node(node)
         await self.runtime.kill(node)
-        words = f"kill {node}"
-        handle = FaultHandle(words=words, start_ns=start_ns, undo_fault=lambda: self._start_again(node), clock=self.clock)
-        self.handles.append(handle)
-        return handle
+        return self._in_force(f"kill {node}", start_ns, lambda: self._start_again(node))
+
+    async def lose_power(self, node: str) -> FaultHandle:
+        """A node's machine loses power: nobody hears of it, and what it did not sync is lost; the handle's undo restarts it."""
+        self._machines.check_power(node)
+        start_ns = await self._silence("lose_power", node)
+        silent = Partition((frozenset((node,)), frozenset((*self.nodes, CLIENTS)) - {node}))
+        probes = await self._change(self._faults.append, silent)
+        await self.runtime.lose_power(node)
+
+        async def power_is_back() -> None:
+            await self._change(self._faults.remove, silent)
+            await self._start_again(node)
+
+        return self._in_force(f"power-loss {node}", start_ns, power_is_back, probes)
 
     async def restart(self, node: str) -> None:
         """Start a dead node again on its ports and directory; returns when its ports accept.
@@ -182,13 +162,12 @@ class LiveCluster:
         self._check_nodes(node)
         if self.state(node) is not NodeState.DEAD:
             raise UsageError(f"restart({node!r}): the node is alive; kill it first")
-        for handle in self.handles:
-            if handle.words == f"kill {node}" and handle.end_ns is None:
-                handle.end_ns = self.clock.now_ns()
+        for handle in self._down(node):
+            await handle.undo()
         await self._start_again(node)
 
     async def heal(self) -> None:
-        """Undo every fault on links and pauses, and restart dead nodes."""
+        """Undo every fault, clocks and disks included, and restart dead nodes."""
         for handle in [h for h in self.handles if h.end_ns is None]:
             await handle.undo()
         dead = [node for node in self.nodes if self.state(node) is NodeState.DEAD]
@@ -217,15 +196,7 @@ class LiveCluster:
 
     async def wait_role(self, name: str, timeout_s: float) -> str:
         """Wait until exactly one node holds the role; FaultError when nobody did in time: no guess is made."""
-        deadline = self.clock.now_ns() + int(timeout_s * 1e9)
-        while True:
-            holder = await self.role(name)
-            if holder is not None:
-                return holder
-            if self.clock.now_ns() >= deadline:
-                asked = ", ".join(self.nodes)
-                raise FaultError(f"role {name!r} is unknown: no single node claimed it for {timeout_s:g} s (asked: {asked})")
-            await self.clock.sleep(0.02)
+        return await wait_holder(name, lambda: self.role(name), self.nodes, self.clock, timeout_s)
 
     async def stop(self) -> None:
         """End all processes and give back ports. Idempotent."""
@@ -246,6 +217,28 @@ class LiveCluster:
 
     # -- inside ----------------------------------------------------------------------------------
 
+    def _in_force(
+        self, words: str, start_ns: int, undo: Callable[[], Awaitable[None]], probes: tuple[Probe, ...] = ()
+    ) -> FaultHandle:
+        handle = FaultHandle(words=words, start_ns=start_ns, undo_fault=undo, probes=probes, clock=self.clock)
+        self.handles.append(handle)
+        return handle
+
+    def _down(self, node: str) -> list[FaultHandle]:
+        """The faults in force that keep the node dead."""
+        words = (f"kill {node}", f"power-loss {node}")
+        return [handle for handle in self.handles if handle.words in words and handle.end_ns is None]
+
+    async def _silence(self, verb: str, node: str) -> int:
+        """Stop a node that is to die, so that it notices nothing of the resets; returns when."""
+        self._check_nodes(node)
+        if self.state(node) is NodeState.DEAD:
+            raise UsageError(f"{verb}({node!r}): the node is dead already; restart it first")
+        start_ns = self.clock.now_ns()
+        if self.state(node) is NodeState.RUNNING:
+            await self.runtime.pause(node)
+        return start_ns
+
     @property
     def _ports(self) -> dict[LinkId, Port]:
         return {link: self.system.port(link.target, link.port) for link in self.links}
@@ -262,12 +255,17 @@ class LiveCluster:
     async def _undo(self, fault: Fault) -> None:
         if self.stopped:
             return
-        if not isinstance(fault, Pause):
+        if isinstance(fault, Pause):
+            self._faults.remove(fault)
+            if fault not in self._faults and self.state(fault.node) is NodeState.PAUSED:
+                await self.runtime.resume(fault.node)
+                await self._machines.look_again(fault.node)
+        elif isinstance(fault, MachineFault):
+            await self._machines.change(self._faults.remove, fault)
+            if isinstance(fault, FullDisk) and not self._down(fault.node):
+                await self._start_again(fault.node)  # nodes end when their disk refuses
+        else:
             await self._change(self._faults.remove, fault)
-            return
-        self._faults.remove(fault)
-        if fault not in self._faults and self.state(fault.node) is NodeState.PAUSED:
-            await self.runtime.resume(fault.node)
 
     async def _pause(self, fault: Pause) -> None:
         self._faults.append(fault)
@@ -288,6 +286,7 @@ class LiveCluster:
                 return
             again = [(ready_port(port.name), self.probe(node)) for port in self.system.ports_of(node) if port.accepts]
             await wait_each_ready(again, self.runtime, self.clock, _PORTS_AGAIN_S)
+            await self._machines.look_again(node)
         finally:
             await self.relay.node_is_back(node)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
-from pytest_coordchaos.errors import UsageError
+from pytest_coordchaos.clock import Clock
+from pytest_coordchaos.errors import FaultError, UsageError
 from pytest_coordchaos.system.model import RoleProbe, System
 from pytest_coordchaos.system.readiness import NodeProbe, NoSuchPort
 
-__all__ = ["role_holder"]
+__all__ = ["role_holder", "wait_holder"]
 
 _PROBE_S = 0.5
+_ASK_AGAIN_S = 0.02
 
 
 async def role_holder(system: System, role: str, probes: Sequence[NodeProbe]) -> str | None:
@@ -43,3 +45,16 @@ async def _claim(ask: RoleProbe, probe: NodeProbe, known_ports: frozenset[str]) 
     except (OSError, ValueError, TimeoutError, EOFError):
         return -1
     return -1 if answer is None or answer is False else int(answer)
+
+
+async def wait_holder(
+    name: str, ask: Callable[[], Awaitable[str | None]], nodes: Sequence[str], clock: Clock, timeout_s: float
+) -> str:
+    """Wait until exactly one node holds the role; FaultError when nobody did in time: no guess is made."""
+    deadline_ns = clock.now_ns() + int(timeout_s * 1e9)
+    while (holder := await ask()) is None:
+        if clock.now_ns() >= deadline_ns:
+            asked = ", ".join(nodes)
+            raise FaultError(f"role {name!r} is unknown: no single node claimed it for {timeout_s:g} s (asked: {asked})")
+        await clock.sleep(_ASK_AGAIN_S)
+    return holder

@@ -20,7 +20,7 @@ from pytest_coordchaos.experiment import Experiment, by_hand, measure_idle, writ
 from pytest_coordchaos.faults import plan as plans
 from pytest_coordchaos.faults import plan_file
 from pytest_coordchaos.faults import words as fault_words
-from pytest_coordchaos.faults.checks import check_ports
+from pytest_coordchaos.faults.checks import check_machines, check_ports
 from pytest_coordchaos.ground import Ground
 from pytest_coordchaos.history.model import History
 from pytest_coordchaos.hops import second_hop
@@ -182,6 +182,7 @@ class Session:
         words = [fault_words.parse(word) for word in (request.faults if faults is None else faults)]
         fault_words.check_nodes(words, cluster.nodes, cluster.system.roles)
         check_ports(words, cluster.system.all_ports)
+        check_machines(words, cluster.system, cluster.live.runtime)
         plan = plans.draw(words, cluster.nodes, length_s, seed)
         self._planned += 1
         plan_file.save(plan, cluster.directory / f"plan-{self._planned}.json")

@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Protocol
 
 from pytest_coordchaos.cost.ledger import LinkId
-from pytest_coordchaos.errors import UsageError
-from pytest_coordchaos.faults.model import Cut, DropReplies, Fault, FrameFault, FramesAll, Refuse, Slow
+from pytest_coordchaos.errors import CapabilityError, UsageError
+from pytest_coordchaos.faults.model import (
+    Cut,
+    Drift,
+    DropReplies,
+    Fault,
+    FrameFault,
+    FramesAll,
+    Jump,
+    Refuse,
+    Skew,
+    Slow,
+    SlowDisk,
+)
 from pytest_coordchaos.faults.resolve import describe, named
 from pytest_coordchaos.faults.words import VERBS, FaultWord
+from pytest_coordchaos.system.model import System
 from pytest_coordchaos.system.port import Port
 
-__all__ = ["check_fault", "check_ports"]
+__all__ = ["Able", "check_fault", "check_machine", "check_machines", "check_ports"]
 
+_YEARS_S = 1e9
 _ABLE = "protocol='frames' or 'json-lines', or transport='udp'"
+
+
+class Able(Protocol):
+    """What a runtime declares."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def capabilities(self) -> Collection[str]:
+        """What it can."""
+        ...
 
 
 def check_fault(fault: Fault, nodes: Sequence[str], ports: Mapping[LinkId, Port], *, also: Iterable[str] = ()) -> None:
@@ -33,6 +62,7 @@ def check_fault(fault: Fault, nodes: Sequence[str], ports: Mapping[LinkId, Port]
         raise UsageError(f"There is no node {name!r}; the system's nodes are: {', '.join(nodes)}")
     if isinstance(fault, Cut | Refuse | Slow | FrameFault | DropReplies):
         _check_joined(fault, ports)
+    _check_amount(fault)
     if isinstance(fault, FrameFault | FramesAll):
         _check_rate(fault)
         _check_frames(fault, [port for link, port in ports.items() if {link.source, link.target} <= named(fault)])
@@ -50,6 +80,32 @@ def check_ports(words: Iterable[FaultWord], ports: Iterable[Port]) -> None:
             raise UsageError(f"Fault word {word.text!r} needs a port with {_ABLE}; the system has: {_listed(there)}")
 
 
+def check_machines(words: Iterable[FaultWord], system: System, runtime: Able) -> None:
+    """Check words about clocks and disks (see `check_machine`)."""
+    for word in words:
+        if need := VERBS[word.verb].needs:
+            check_machine(f"Fault word {word.text!r}", need, system, runtime)
+
+
+def check_machine(what: str, need: str, system: System, runtime: Able) -> None:
+    """Check that clocks or disks of the nodes' machines can be changed.
+
+    Args:
+        what: The fault, for messages.
+        need: The capability, "clocks" or "disk-faults".
+
+    Raises:
+        CapabilityError: The runtime cannot, or the system's programs ask the host for the time and for files.
+    """
+    if need not in runtime.capabilities:
+        raise CapabilityError(f"{what}: runtime {runtime.name} cannot do it; it does not declare {need!r}")
+    if system.entry is None and not system.coroutines:
+        raise CapabilityError(
+            f"{what}: System({system.name!r}) runs programs that ask this machine itself for the time and for files; "
+            "allowed: nodes of entry='module:function', which are given clock and disk, on every runtime"
+        )
+
+
 def _check_joined(fault: Cut | Refuse | Slow | FrameFault | DropReplies, ports: Mapping[LinkId, Port]) -> None:
     if fault.source == fault.target:
         raise UsageError(f"{describe(fault)}: a node has no link to itself; name two")
@@ -57,6 +113,23 @@ def _check_joined(fault: Cut | Refuse | Slow | FrameFault | DropReplies, ports: 
     ways = {(fault.source, fault.target)} | (set() if one_way else {(fault.target, fault.source)})
     if not any((link.source, link.target) in ways for link in ports):
         raise UsageError(f"{describe(fault)}: no link joins them; the one dialled has no port, or no network with the other")
+
+
+def _check_amount(fault: Fault) -> None:
+    """UsageError where a clock or a disk is to be what none is."""
+    match fault:
+        case Skew(offset_s=value):
+            name, least, most = "offset_s", -_YEARS_S, _YEARS_S
+        case Jump(seconds=value):
+            name, least, most = "seconds", -_YEARS_S, _YEARS_S
+        case Drift(rate=value):
+            name, least, most = "rate", 0.5, 2.0
+        case SlowDisk(sync_ms=value):
+            name, least, most = "sync_ms", 0.0, 60_000.0
+        case _:
+            return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise UsageError(f"{type(fault).__name__}({fault.node!r}): {name}={value!r} is not allowed; {least:.10g} to {most:.10g}")
 
 
 def _check_rate(fault: FrameFault | FramesAll) -> None:

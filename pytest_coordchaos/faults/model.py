@@ -16,6 +16,7 @@ __all__ = [
     "Corrupt",
     "Cut",
     "DirectionState",
+    "Drift",
     "DropReplies",
     "Duplicate",
     "Fault",
@@ -23,14 +24,19 @@ __all__ = [
     "FrameKind",
     "FrameRule",
     "FramesAll",
+    "FullDisk",
+    "Jump",
     "LinkMode",
     "Lose",
+    "MachineFault",
     "Partition",
     "Pause",
     "Refuse",
     "Reorder",
+    "Skew",
     "Slow",
     "SlowAll",
+    "SlowDisk",
 ]
 
 
@@ -215,4 +221,46 @@ class Pause:
     node: str
 
 
-Fault = Cut | Refuse | Slow | SlowAll | Partition | Pause | FrameFault | FramesAll | DropReplies
+@dataclass(frozen=True, slots=True)
+class Skew:
+    """The node's wall clock is off by `offset_s`, as one that was never set right. Several add up."""
+
+    node: str
+    offset_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """The node's wall clock makes one step of `seconds`, forward or back, as when somebody sets it. Several add up."""
+
+    node: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """All clocks of the node run at `rate`: its seconds in one true second. Timers count on them. Rates multiply."""
+
+    node: str
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class SlowDisk:
+    """Each forced write of the node takes `sync_ms` longer. Several add up."""
+
+    node: str
+    sync_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class FullDisk:
+    """What the node writes is refused with ENOSPC."""
+
+    node: str
+
+
+MachineFault = Skew | Jump | Drift | SlowDisk | FullDisk
+"""Faults of one node's machine: they change no link."""
+
+Fault = Cut | Refuse | Slow | SlowAll | Partition | Pause | FrameFault | FramesAll | DropReplies | MachineFault

@@ -13,14 +13,14 @@ from typing import Any, Protocol
 
 from pytest_coordchaos.clock import Clock
 from pytest_coordchaos.errors import FaultError, RelayError
-from pytest_coordchaos.faults.model import DropReplies, Fault, FrameKind, FramesAll, Partition, Pause, SlowAll
+from pytest_coordchaos.faults.model import Fault, MachineFault, Pause
 from pytest_coordchaos.faults.plan import Plan, PlanEvent
 from pytest_coordchaos.faults.resolve import describe
-from pytest_coordchaos.faults.shapes import isolate
+from pytest_coordchaos.faults.steps import STEPS, Kill, LosePower, Step
 from pytest_coordchaos.faults.words import parse
 from pytest_coordchaos.run import RunFault
 
-__all__ = ["STEPS", "AppliedFault", "Kill", "NemesisTarget", "carry_out"]
+__all__ = ["AppliedFault", "NemesisTarget", "carry_out"]
 
 _ASK_AGAIN_S = 0.05
 
@@ -54,6 +54,10 @@ class NemesisTarget(Protocol):
         """SIGKILL a node."""
         ...
 
+    async def lose_power(self, node: str) -> AppliedFault:
+        """SIGKILL a node and take from it what it did not sync; undoing starts it again."""
+        ...
+
     async def restart(self, node: str) -> None:
         """Start a dead node again."""
         ...
@@ -65,34 +69,6 @@ class NemesisTarget(Protocol):
     def state(self, node: str) -> str:
         """ "running", "paused" or "dead"."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Kill:
-    """SIGKILL now, start again when the event ends. No `Fault`: it has no state of links."""
-
-    node: str
-
-
-Step = Fault | Kill
-Steps = Callable[[PlanEvent, tuple[str, ...], tuple[str, ...]], list[Step]]
-
-
-def _frames(kind: FrameKind) -> Steps:
-    return lambda event, hit, nodes: [FramesAll(frozenset(nodes), kind, event.aim.rate or 0.0)]
-
-
-STEPS: dict[str, Steps] = {
-    "partition": lambda event, hit, nodes: [Partition(event.aim.groups)],
-    "hold": lambda event, hit, nodes: [Partition(event.aim.groups, hold=True)],
-    "isolate": lambda event, hit, nodes: [isolate(nodes, hit)],
-    "pause": lambda event, hit, nodes: [Pause(node) for node in hit],
-    "kill": lambda event, hit, nodes: [Kill(node) for node in hit],
-    "slow": lambda event, hit, nodes: [SlowAll(frozenset(nodes), event.aim.one_way_ms or 0.0)],
-    **{kind.value: _frames(kind) for kind in FrameKind},
-    "drop-replies": lambda event, hit, nodes: [DropReplies(other, node) for node in hit for other in nodes if other != node],
-}
-"""Verb -> the steps of its event, given the nodes it hits and all nodes."""
 
 
 async def carry_out(
@@ -188,13 +164,15 @@ class _Event:
         return (holder,)
 
     async def _inject(self, step: Step) -> None:
-        self.words.append(f"kill {step.node}" if isinstance(step, Kill) else describe(step))
-        if isinstance(step, Kill | Pause) and self.target.state(step.node) == "dead":
+        self.words.append(step.words if isinstance(step, Kill | LosePower) else describe(step))
+        if isinstance(step, Kill | LosePower | Pause | MachineFault) and self.target.state(step.node) == "dead":
             self._not_done(f"{step.node} was dead already")
             return
         try:
             if isinstance(step, Kill):
                 await self._kill(step.node)
+            elif isinstance(step, LosePower):
+                self._proven(await self.target.lose_power(step.node))
             else:
                 await self._apply(step)
         except (FaultError, RelayError, OSError) as error:
@@ -211,11 +189,13 @@ class _Event:
             await self.target.restart(node)
 
     async def _apply(self, fault: Fault) -> None:
-        applied = await self.target.apply(fault)
-        self.undos.append(applied.undo)
+        self._proven(await self.target.apply(fault))
         if isinstance(fault, Pause) and self.target.state(fault.node) != "paused":
             self._not_done(f"{fault.node} is not paused")
-        elif not applied.verified:
+
+    def _proven(self, applied: AppliedFault) -> None:
+        self.undos.append(applied.undo)
+        if not applied.verified:
             self._not_done(f"its probe did not see it: {_unseen(applied)}")
 
     async def _undo(self) -> None:

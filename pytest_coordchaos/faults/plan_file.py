@@ -18,6 +18,9 @@ __all__ = ["VERSION", "from_json", "load", "save", "to_json"]
 VERSION = 1
 """Version of the file format; readers refuse others."""
 
+_NUMBERS = ("one_way_ms", "rate", "offset_s", "clock_rate", "sync_ms")
+"""Fields of an aim that are numbers."""
+
 
 def to_json(plan: Plan) -> str:
     """The plan as text; equal plans give equal text."""
@@ -89,8 +92,7 @@ def _event_out(event: PlanEvent) -> dict[str, object]:
         "nodes": list(event.aim.nodes),
         "role": event.aim.role,
         "groups": [in_order(group) for group in event.aim.groups],
-        "one_way_ms": event.aim.one_way_ms,
-        "rate": event.aim.rate,
+        **{name: getattr(event.aim, name) for name in _NUMBERS},
     }
     given = {name: value for name, value in target.items() if value not in (None, [])}
     return {"id": event.id, "word": event.word, "start_s": event.start_s, "duration_s": event.duration_s, "aim": given}
@@ -100,7 +102,7 @@ def _event_in(event: Mapping[str, object]) -> PlanEvent:
     target = event["aim"]
     if not isinstance(target, dict):
         raise TypeError(f"aim of event {event['id']!r} is not an object")
-    delay, rate = target.get("one_way_ms"), target.get("rate")
+    numbers = {name: float(target[name]) for name in _NUMBERS if target.get(name) is not None}
     return PlanEvent(
         id=str(event["id"]),
         word=parse(str(event["word"])).text,
@@ -110,8 +112,7 @@ def _event_in(event: Mapping[str, object]) -> PlanEvent:
             nodes=tuple(target.get("nodes", ())),
             role=target.get("role"),
             groups=tuple(frozenset(group) for group in target.get("groups", ())),
-            one_way_ms=None if delay is None else float(delay),
-            rate=None if rate is None else float(rate),
+            **numbers,
         ),
     )
 

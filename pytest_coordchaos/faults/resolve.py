@@ -17,18 +17,23 @@ from pytest_coordchaos.faults.model import (
     PASS,
     Cut,
     DirectionState,
+    Drift,
     DropReplies,
     Fault,
     FrameFault,
     FrameKind,
     FrameRule,
     FramesAll,
+    FullDisk,
+    Jump,
     LinkMode,
     Partition,
     Pause,
     Refuse,
+    Skew,
     Slow,
     SlowAll,
+    SlowDisk,
 )
 from pytest_coordchaos.faults.rates import combined
 
@@ -89,8 +94,8 @@ class _Effects:
                     self._strike(pair, (fault.kind, ()), fault.rate)
             case DropReplies():
                 self.unanswered.add((fault.source, fault.target))
-            case Pause():
-                pass  # a matter of processes, not of links
+            case Pause() | Skew() | Jump() | Drift() | SlowDisk() | FullDisk():
+                pass  # a matter of machines, not of links
 
     def travelling(self, source: str, target: str, *, refused: bool, frames: bool, unanswered: bool = False) -> DirectionState:
         """State of bytes from one name to another. `fsum` rounds once, so the order of faults cannot show."""
@@ -118,7 +123,7 @@ def resolve(faults: Iterable[Fault], links: Iterable[E], *, frames: Callable[[E]
     Delays add up; faults on frames strike independently; refuse > drop > hold > everything else. `Cut(a, b)`
     stops every byte travelling a -> b: upstream on links a -> b, downstream on links b -> a. `Refuse(a, b)`
     and `DropReplies(a, b)` take links a -> b alone. A partition cuts, both ways, nodes it names that share no
-    group. Pauses change no link. The order of faults does not matter, and taking one copy of a fault away
+    group. Faults of machines change no link. The order of faults does not matter, and taking one copy of a fault away
     undoes exactly that copy.
 
     Args:
@@ -157,7 +162,7 @@ def named(fault: Fault) -> frozenset[str]:
             return frozenset().union(*fault.groups)
         case SlowAll() | FramesAll():
             return fault.nodes
-        case Pause():
+        case Pause() | Skew() | Jump() | Drift() | SlowDisk() | FullDisk():
             return frozenset((fault.node,))
 
 
@@ -183,6 +188,16 @@ def describe(fault: Fault) -> str:
             return f"drop replies of {fault.target} to {fault.source}"
         case Pause():
             return f"pause {fault.node}"
+        case Skew():
+            return f"skew clock of {fault.node} by {fault.offset_s:+g} s"
+        case Jump():
+            return f"jump clock of {fault.node} by {fault.seconds:+g} s"
+        case Drift():
+            return f"drift clock of {fault.node} at rate {fault.rate:g}"
+        case SlowDisk():
+            return f"slow disk of {fault.node} by {fault.sync_ms:g} ms a sync"
+        case FullDisk():
+            return f"full disk of {fault.node}"
 
 
 def in_order(names: Iterable[str]) -> list[str]:

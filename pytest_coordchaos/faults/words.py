@@ -1,7 +1,7 @@
 """The grammar of fault words: `verb` or `verb:target`, as one table. Pure.
 
 A word is what a marker says ("pause:leader"); `plan.draw` turns words into events at times, the
-nemesis turns events into faults. A new verb is a new row of `VERBS` (and of `nemesis.STEPS`).
+nemesis turns events into faults. A new verb is a new row of `VERBS` (and of `steps.STEPS`).
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import math
 import random
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pytest_coordchaos.errors import UsageError
 from pytest_coordchaos.faults import shapes
-from pytest_coordchaos.faults.chance import pick
+from pytest_coordchaos.faults.chance import pick, uniform
 from pytest_coordchaos.faults.model import Partition
 
 __all__ = ["VERBS", "Aim", "FaultWord", "Verb", "check_nodes", "parse"]
@@ -24,6 +24,12 @@ SLOW_MS = 50.0
 
 FRAME_RATE = 0.2
 """Share of frames that a bare `lose`, `duplicate`, `reorder` or `corrupt` strikes (Jepsen's default)."""
+
+SYNC_MS = 100.0
+"""How much longer a forced write takes under a `slow-disk` that names no milliseconds."""
+
+_SKEW_S, _JUMP_S, _DRIFT = (0.1, 60.0), (60.0, 3600.0), (0.01, 0.05)
+"""Least and most that is drawn, either way: a clock nobody set right, one that somebody set wrong, a bad crystal."""
 
 _MAX_SLOW_MS = 60_000.0
 _MAX_PERCENT = 100.0
@@ -57,6 +63,9 @@ class Aim:
     groups: tuple[frozenset[str], ...] = ()
     one_way_ms: float | None = None
     rate: float | None = None
+    offset_s: float | None = None
+    clock_rate: float | None = None
+    sync_ms: float | None = None
 
 
 Draw = Callable[[Sequence[str], random.Random], Aim]
@@ -82,6 +91,8 @@ class Verb:
         milliseconds, percent: A number of milliseconds, or a percentage, is a target too.
         least_nodes: For targets that are not named choices.
         frames: It needs a port whose frames are independent of each other.
+        amount: Draws how much, once it is known whom.
+        needs: The capability of a runtime without which it cannot be done; "": every runtime can.
     """
 
     doc: str
@@ -91,6 +102,8 @@ class Verb:
     percent: bool = False
     least_nodes: int = 1
     frames: bool = False
+    amount: Callable[[Aim, random.Random], Aim] = lambda aim, rng: aim
+    needs: str = ""
 
     def allowed(self, verb: str, nodes: Iterable[str] = ()) -> str:
         """The words of this verb, for messages."""
@@ -111,6 +124,19 @@ def _who(least_nodes: int) -> dict[str, Choice]:
         "one": Choice(least_nodes=least_nodes, draw=lambda nodes, rng: Aim(nodes=(pick(rng, nodes),))),
         "minority": Choice(least_nodes=3, draw=lambda nodes, rng: Aim(nodes=shapes.minority(nodes, rng))),
     }
+
+
+def _clock(doc: str, amount: Callable[[Aim, random.Random], Aim]) -> Verb:
+    """A verb that makes clocks of nodes wrong."""
+    return Verb(doc=doc, choices=_who(1), nodes=True, amount=amount, needs="clocks")
+
+
+def _offset(least_s: float, most_s: float) -> Callable[[Aim, random.Random], Aim]:
+    return lambda aim, rng: replace(aim, offset_s=_either_way(rng, least_s, most_s))
+
+
+def _either_way(rng: random.Random, least: float, most: float) -> float:
+    return round(uniform(rng, least, most) * pick(rng, (1, -1)), 3)
 
 
 def _frames(doc: str) -> Verb:
@@ -136,6 +162,9 @@ VERBS: dict[str, Verb] = {
     "isolate": Verb(doc="cut nodes off from every other node", choices=_who(2), nodes=True, least_nodes=2),
     "pause": Verb(doc="stop the processes of nodes (SIGSTOP), then let them go on", choices=_who(1), nodes=True),
     "kill": Verb(doc="kill the processes of nodes (SIGKILL), then start them again", choices=_who(1), nodes=True),
+    "power-loss": Verb(
+        doc="kill nodes, lose what they did not sync, then start them again", choices=_who(1), nodes=True, needs="disk-faults"
+    ),
     "slow": Verb(
         doc="delay every byte between nodes, one way",
         choices={"": Choice(least_nodes=2, draw=lambda nodes, rng: Aim(one_way_ms=SLOW_MS))},
@@ -152,6 +181,21 @@ VERBS: dict[str, Verb] = {
         nodes=True,
         least_nodes=2,
     ),
+    "skew": _clock("set the wall clocks of nodes wrong by up to a minute, either way", _offset(*_SKEW_S)),
+    "jump": _clock("let the wall clocks of nodes jump by up to an hour, forward or back", _offset(*_JUMP_S)),
+    "drift": _clock(
+        "let the clocks of nodes run too fast or too slow, timers too",
+        lambda aim, rng: replace(aim, clock_rate=round(1 + _either_way(rng, *_DRIFT), 4)),
+    ),
+    "slow-disk": Verb(
+        doc="let forced writes of nodes take longer",
+        choices=_who(1),
+        nodes=True,
+        milliseconds=True,
+        amount=lambda aim, rng: aim if aim.sync_ms else replace(aim, sync_ms=SYNC_MS),
+        needs="disk-faults",
+    ),
+    "full-disk": Verb(doc="let nodes find their disk full when they write", choices=_who(1), nodes=True, needs="disk-faults"),
 }
 """Verb -> what may follow it. The whole grammar."""
 
@@ -188,7 +232,7 @@ def check_nodes(words: Iterable[FaultWord | str], nodes: Sequence[str], roles: C
         verb = VERBS[word.verb]
         choice = verb.choices.get(word.target)
         least = choice.least_nodes if choice else verb.least_nodes
-        if choice is None and verb.nodes and word.target not in nodes:
+        if choice is None and verb.nodes and not _is_delay(verb, word.target) and word.target not in nodes:
             raise UsageError(f"Fault word {word.text!r} names no node of the system; allowed: {verb.allowed(word.verb, nodes)}")
         if len(nodes) < least:
             raise UsageError(f"Fault word {word.text!r} needs at least {least} nodes; the system has {len(nodes)}")
@@ -201,14 +245,19 @@ def check_nodes(words: Iterable[FaultWord | str], nodes: Sequence[str], roles: C
 
 
 def aim(word: FaultWord, nodes: Sequence[str], rng: random.Random) -> Aim:
-    """Draw whom a word hits."""
+    """Draw whom a word hits, and how much."""
     verb = VERBS[word.verb]
     choice = verb.choices.get(word.target)
-    if choice is not None:
-        return choice.draw(nodes, rng)
+    whom = _named(verb, word.target, nodes) if choice is None else choice.draw(nodes, rng)
+    return verb.amount(whom, rng)
+
+
+def _named(verb: Verb, target: str, nodes: Sequence[str]) -> Aim:
     if verb.percent:
-        return Aim(rate=float(word.target) / 100.0)
-    return Aim(one_way_ms=float(word.target)) if verb.milliseconds else Aim(nodes=(word.target,))
+        return Aim(rate=float(target) / 100.0)
+    if not _is_delay(verb, target):
+        return Aim(nodes=(target,))
+    return Aim(nodes=tuple(nodes), sync_ms=float(target)) if verb.nodes else Aim(one_way_ms=float(target))
 
 
 def as_word(word: FaultWord | str) -> FaultWord:
@@ -219,9 +268,13 @@ def as_word(word: FaultWord | str) -> FaultWord:
 def _fits(verb: Verb, target: str) -> bool:
     if target in verb.choices:
         return True
-    if (verb.milliseconds and _is_number(target, _MAX_SLOW_MS)) or (verb.percent and _is_number(target, _MAX_PERCENT)):
+    if _is_delay(verb, target) or (verb.percent and _is_number(target, _MAX_PERCENT)):
         return True
     return verb.nodes and _NODE_NAME.fullmatch(target) is not None
+
+
+def _is_delay(verb: Verb, target: str) -> bool:
+    return verb.milliseconds and _is_number(target, _MAX_SLOW_MS)
 
 
 def _is_number(text: str, most: float) -> bool:

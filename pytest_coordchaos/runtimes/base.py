@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from pytest_coordchaos.errors import UsageError
 
 if TYPE_CHECKING:
+    from pytest_coordchaos.faults.machines import MachineProbe, MachineState
     from pytest_coordchaos.system.recipe import Recipe
 
 __all__ = ["Address", "Capability", "NodeSpec", "NodeState", "Runtime", "check_files"]
@@ -30,6 +31,7 @@ class Capability(StrEnum):
     ADD_NODE = "add-node"
     CLOCKS = "clocks"
     DISK_SYNCS = "disk-syncs"
+    DISK_FAULTS = "disk-faults"
     LIMITS = "limits"
     HELD_PORTS = "held-ports"
 
@@ -94,6 +96,14 @@ class Runtime(Protocol):
 
     async def kill(self, node: str) -> None:
         """SIGKILL the node's whole process group; returns when it is gone."""
+        ...
+
+    async def lose_power(self, node: str) -> None:
+        """SIGKILL, and at its next start the node finds what it had synced, and a part of the rest."""
+        ...
+
+    async def set_machine(self, node: str, state: MachineState) -> MachineProbe:
+        """Make clock and disk of a node's machine as faults want them, and look at them from its inside."""
         ...
 
     async def pause(self, node: str) -> None:

@@ -11,12 +11,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from pytest_coordchaos.errors import FaultError, StartError, UsageError
+from pytest_coordchaos.errors import CapabilityError, FaultError, StartError, UsageError
+from pytest_coordchaos.faults.machines import MachineProbe, MachineState
 from pytest_coordchaos.runtimes.base import Address, Capability, NodeSpec, NodeState, check_files
 from pytest_coordchaos.runtimes.docker_ambassadors import Ambassadors, OtherKernel
-from pytest_coordchaos.runtimes.docker_containers import Container, archive
+from pytest_coordchaos.runtimes.docker_containers import archive, container_of
 from pytest_coordchaos.runtimes.docker_engine import EngineError
-from pytest_coordchaos.runtimes.docker_member import Member, why_not_started
+from pytest_coordchaos.runtimes.docker_member import Member, machine_orders, why_not_started
 from pytest_coordchaos.runtimes.docker_network import Network
 from pytest_coordchaos.runtimes.docker_recipe import payload, written_texts
 from pytest_coordchaos.runtimes.docker_relay import RelayContainer
@@ -36,6 +37,8 @@ _ABLE = (
     Capability.SHARED_ADDRESSES,
     Capability.ADD_NODE,
     Capability.LIMITS,
+    Capability.CLOCKS,
+    Capability.DISK_FAULTS,
 )
 
 
@@ -59,6 +62,7 @@ class DockerRuntime:
         self._prefix = f"coordchaos-{run_id}-{root.name}"
         self._network: Network
         self._members: dict[str, Member] = {}
+        self._orders = machine_orders(self._members)
         self._volumes = Volumes(docker.engine, self._prefix, docker.labels)
         self._stopped = False
 
@@ -133,7 +137,7 @@ class DockerRuntime:
         if member.state is not NodeState.DEAD:
             raise UsageError(f"launch({spec.name!r}): the node is alive; kill it first")
         check_files(spec)
-        member.argv = spec.argv
+        member.argv, member.directory = spec.argv, str(spec.directory)
         try:
             if not member.id:
                 await self._make(member, spec)
@@ -149,6 +153,14 @@ class DockerRuntime:
         member = self._members.get(node)
         if member is not None:
             await member.kill()
+
+    async def lose_power(self, node: str) -> None:
+        """Refused: a kill takes nothing from it that it has written."""
+        raise CapabilityError(f"power-loss {node}: runtime {self.name} cannot take from a node what it did not sync")
+
+    async def set_machine(self, node: str, state: MachineState) -> MachineProbe:
+        """Make clock and disk of a node of ours as faults want them, and ask it what it sees."""
+        return await self._orders.set(node, state)
 
     async def pause(self, node: str) -> None:
         """Freeze the container's control group; returns when it is proven frozen.
@@ -262,14 +274,20 @@ class DockerRuntime:
         return member
 
     async def _make(self, member: Member, spec: NodeSpec) -> None:
+        container = container_of(
+            spec,
+            name=f"{self._prefix}-{spec.name}",
+            network=self._network.name,
+            address=self.host(spec.name),
+            labels={**self._docker.labels, NODE: spec.name},
+        )
         if spec.recipe is None:
             await self._docker.images.present(spec.image)
-            await member.make(self._container(spec), archive(str(spec.directory), spec.files))
+            await member.make(container, archive(str(spec.directory), spec.files))
             return
         await self._docker.images.of_recipe(spec.recipe, self._root / "builds")
         volumes = await self._volumes.ready(spec.recipe)
         texts = await asyncio.to_thread(written_texts, spec.recipe, self._root / "texts" / spec.name)
-        container = self._container(spec)
         body = payload(
             spec.recipe,
             network=container.network,
@@ -280,20 +298,3 @@ class DockerRuntime:
             texts=texts,
         )
         await member.make(replace(container, body=body))
-
-    def _container(self, spec: NodeSpec) -> Container:
-        return Container(
-            name=f"{self._prefix}-{spec.name}",
-            image=spec.image,
-            command=spec.argv,
-            network=self._network.name,
-            address=self.host(spec.name),
-            labels={**self._docker.labels, NODE: spec.name},
-            # An engine may answer for host names as for names of containers; a name that leads to a link must not be one.
-            hostname=f"{spec.name}-node" if spec.name in spec.hosts else spec.name,
-            env=spec.env,
-            hosts=spec.hosts,
-            directory=str(spec.directory),
-            cpus=spec.cpus,
-            memory_mb=spec.memory_mb,
-        )

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_coordchaos.runtimes.base import NodeSpec
 from pytest_coordchaos.runtimes.docker_engine import Engine, EngineError
 
 if TYPE_CHECKING:
     import docker
 
-__all__ = ["Container", "Death", "archive", "create", "exit_status_of", "follow"]
+__all__ = ["Container", "Death", "archive", "container_of", "create", "exit_status_of", "follow", "read_text"]
 
 _NANO = 1_000_000_000
 _MIB = 1 << 20
@@ -75,6 +76,25 @@ class Death:
     status: int
     out_of_memory: bool
     words: str
+
+
+def container_of(spec: NodeSpec, *, name: str, network: str, address: str, labels: Mapping[str, str]) -> Container:
+    """The container of a node."""
+    return Container(
+        name=name,
+        image=spec.image,
+        command=spec.argv,
+        network=network,
+        address=address,
+        labels=labels,
+        # An engine may answer for host names as for names of containers; a name that leads to a link must not be one.
+        hostname=f"{spec.name}-node" if spec.name in spec.hosts else spec.name,
+        env=spec.env,
+        hosts=spec.hosts,
+        directory=str(spec.directory),
+        cpus=spec.cpus,
+        memory_mb=spec.memory_mb,
+    )
 
 
 def create(client: docker.APIClient, container: Container) -> str:
@@ -140,6 +160,20 @@ def archive(directory: str, files: Mapping[str, str]) -> bytes:
             entry.size, entry.mode = len(data), 0o666
             tar.addfile(entry, io.BytesIO(data))
     return out.getvalue()
+
+
+def read_text(client: docker.APIClient, id: str, path: str) -> str | None:
+    """A text file of a container; None: there is none."""
+    from docker.errors import NotFound
+
+    try:
+        chunks, _ = client.get_archive(id, path)
+    except NotFound:
+        return None
+    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
+        (entry,) = tar.getmembers()
+        file = tar.extractfile(entry)
+        return None if file is None else file.read().decode()
 
 
 def follow(engine: Engine, id: str, log: Path, on_death: Callable[[Death], None]) -> None:

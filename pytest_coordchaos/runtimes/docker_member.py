@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_coordchaos.errors import FaultError
 from pytest_coordchaos.runtimes.base import NodeState
-from pytest_coordchaos.runtimes.docker_containers import Container, Death, create, follow
+from pytest_coordchaos.runtimes.docker_containers import Container, Death, archive, create, follow, read_text
 from pytest_coordchaos.runtimes.docker_engine import Engine, EngineError
+from pytest_coordchaos.runtimes.machine_orders import MachineOrders
 
 if TYPE_CHECKING:
     import docker
 
-__all__ = ["Member", "why_not_started"]
+__all__ = ["Member", "machine_orders", "why_not_started"]
 
 _END_S = 20.0
 _BUSY, _BUSY_S, _FREEZES = "unable to freeze", 0.05, 20
@@ -43,6 +44,7 @@ class Member:
         self.name = name
         self.log = log
         self.argv: Sequence[str] = ()
+        self.directory = ""
         self.id = ""
         self.pid = 0
         self.starts = 0
@@ -96,6 +98,22 @@ class Member:
     async def resume(self) -> None:
         """Thaw it, and look whether it runs."""
         await self._become("resume", NodeState.RUNNING)
+
+    async def put_text(self, name: str, text: str) -> None:
+        """Write a file in its directory, also while it is dead. EngineError: it was refused."""
+        files = archive(self.directory, {name: text})
+        await self._engine.run(lambda client: client.put_archive(self.id, "/", files))
+
+    async def read_text(self, name: str) -> str | None:
+        """A file of its directory; None: there is none."""
+        return await self._engine.run(lambda client: read_text(client, self.id, f"{self.directory}/{name}"))
+
+    async def signal(self, number: int) -> None:
+        """Send its first process a signal. FaultError: it is dead."""
+        try:
+            await self._engine.run(lambda client: client.kill(self.id, number))
+        except EngineError as error:
+            raise FaultError(f"signal({self.name!r}): {error}") from None
 
     async def health(self) -> str:
         """What its health check says; "" when it has none, or is dead."""
@@ -216,6 +234,16 @@ class Member:
         self.state, self.status, self.pid = NodeState.DEAD, death.status, 0
         self._dead_cpu_s, self._live_cpu_s = self._dead_cpu_s + self._live_cpu_s, 0.0
         self._gone.set()
+
+
+def machine_orders(members: Mapping[str, Member]) -> MachineOrders:
+    """How nodes are told about their clocks and disks."""
+    return MachineOrders(
+        put=lambda node, name, text: members[node].put_text(name, text),
+        get=lambda node, name: members[node].read_text(name),
+        announce=lambda node: members[node].signal(signal.SIGURG),
+        state=lambda node: members[node].state,
+    )
 
 
 def why_not_started(error: str, argv: Sequence[str]) -> str:

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_coordchaos.errors import CapabilityError, FaultError, StartError, UsageError
+from pytest_coordchaos.faults.machines import MachineProbe, MachineState
 from pytest_coordchaos.runtimes.base import Address, Capability, NodeSpec, NodeState, check_files
 from pytest_coordchaos.runtimes.guard import ExitEvent, Guard, WatchdogError
 from pytest_coordchaos.runtimes.hosts import HOSTS, hosts_text
 from pytest_coordchaos.runtimes.labels import labels
+from pytest_coordchaos.runtimes.machine_orders import MachineOrders
 
 __all__ = ["ProcessRuntime"]
 
@@ -27,6 +29,7 @@ class _Member:
 
     log: Path
     argv: Sequence[str]
+    directory: Path = Path()
     starts: int = 0
     state: NodeState = NodeState.DEAD
     status: int | None = None
@@ -45,6 +48,7 @@ class ProcessRuntime:
         self._root = root
         self._members: dict[str, _Member] = {}
         self._scope = guard.open_scope(self._on_exit)
+        self._orders = MachineOrders(self._put, self._get, self._announce, self.state)
         self._refused: str | None = None
         self._stopped = False
 
@@ -57,6 +61,7 @@ class ProcessRuntime:
         """
         refused = await guard.hosts_refusal()
         able = {Capability.PROGRAMS, Capability.SIGNALS, Capability.CPU_SECONDS, Capability.ADD_NODE, Capability.HELD_PORTS}
+        able |= {Capability.CLOCKS, Capability.DISK_FAULTS}
         able |= set() if refused else {Capability.SHARED_ADDRESSES}
         runtime = cls(guard, run_id, root, frozenset(able))
         runtime._refused = refused
@@ -93,13 +98,21 @@ class ProcessRuntime:
         if spec.hosts and self._refused:
             raise CapabilityError(f"Node {spec.name} needs its own names for its peers (addresses='shared'): {self._refused}")
         hosts = await asyncio.to_thread(self._prepare, spec, member)
-        self._members[spec.name] = member
+        self._members[spec.name], member.directory = member, spec.directory
         listens = None if spec.listens is None else [list(address) for address in spec.listens]
         await self._spawn(spec.name, member, spec.argv, spec.env, spec.directory, hosts=hosts, lend=listens)
 
     async def kill(self, node: str) -> None:
         """SIGKILL the node's process tree; returns when nothing of it is left. A dead node stays dead."""
         await self._guard.call("kill", scope=self._scope, name=node, deadline_s=_END_S)
+
+    async def lose_power(self, node: str) -> None:
+        """Refused: a kill takes nothing from it that it has written."""
+        raise CapabilityError(f"power-loss {node}: runtime {self.name} cannot take from a node what it did not sync")
+
+    async def set_machine(self, node: str, state: MachineState) -> MachineProbe:
+        """Make clock and disk of a node of ours as faults want them, and ask it what it sees."""
+        return await self._orders.set(node, state)
 
     async def pause(self, node: str) -> None:
         """SIGSTOP the node's process tree; returns when every thread is proven stopped.
@@ -234,6 +247,16 @@ class ProcessRuntime:
         hosts.write_text(hosts_text(dict(spec.hosts), base), encoding="utf-8")
         return str(hosts.absolute())
 
+    async def _put(self, node: str, name: str, text: str) -> None:
+        await asyncio.to_thread(_replace, self._members[node].directory / name, text)
+
+    async def _get(self, node: str, name: str) -> str | None:
+        path = self._members[node].directory / name
+        return await asyncio.to_thread(lambda: path.read_text(encoding="utf-8") if path.exists() else None)
+
+    async def _announce(self, node: str) -> None:
+        await self._fault("signal", node, number=int(signal.SIGURG))
+
     async def _fault(self, do: str, node: str, **arguments: int) -> None:
         try:
             await self._guard.call(do, scope=self._scope, name=node, **arguments)
@@ -252,6 +275,12 @@ class ProcessRuntime:
         member.state = NodeState.DEAD
         member.status = event["status"]
         member.dead_cpu_s += event["cpu_s"]
+
+
+def _replace(path: Path, text: str) -> None:
+    draft = path.with_name(f"{path.name}.new")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
 
 
 def _write_files(spec: NodeSpec) -> None:

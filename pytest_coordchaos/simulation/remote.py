@@ -13,12 +13,14 @@ from typing import Any, NoReturn
 from pytest_coordchaos.checkers.invariant import Invariant
 from pytest_coordchaos.cost.ledger import Ledger
 from pytest_coordchaos.errors import CapabilityError, CoordChaosError, UsageError
+from pytest_coordchaos.fault_handle import Probe
 from pytest_coordchaos.faults.model import Fault
 from pytest_coordchaos.faults.plan import Plan
 from pytest_coordchaos.history.model import History
-from pytest_coordchaos.relay.wire import Mark, ProbeResult
+from pytest_coordchaos.relay.wire import Mark
 from pytest_coordchaos.run import Run, TestRequest
 from pytest_coordchaos.runtimes.base import NodeState
+from pytest_coordchaos.runtimes.sim.runtime import SimRuntime
 from pytest_coordchaos.simulation import campaigns
 from pytest_coordchaos.simulation.client import Worker
 from pytest_coordchaos.system.model import System
@@ -44,9 +46,9 @@ class _Clock:
 
 
 class RemoteHandle:
-    """A fault in force in the worker; see `live_cluster.FaultHandle`."""
+    """A fault in force in the worker; see `fault_handle.FaultHandle`."""
 
-    def __init__(self, worker: Worker, view: tuple[int, str, int, int | None, tuple[ProbeResult, ...]]) -> None:
+    def __init__(self, worker: Worker, view: tuple[int, str, int, int | None, tuple[Probe, ...]]) -> None:
         self._worker = worker
         self.number, self.words, self.start_ns, self.end_ns, self.probes = view
 
@@ -116,6 +118,7 @@ class _Runtime:
     """What reports ask of a runtime."""
 
     name = "sim"
+    capabilities = SimRuntime.capabilities
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
@@ -218,9 +221,14 @@ class RemoteCluster:
         return RemoteHandle(self._worker, await self._ask("apply", fault))
 
     async def kill(self, node: str) -> RemoteHandle:
-        """Kill a node, and by draw its machine's power."""
+        """Kill a node."""
         campaigns.did()
         return RemoteHandle(self._worker, await self._ask("kill", node))
+
+    async def lose_power(self, node: str) -> RemoteHandle:
+        """Let a node's machine lose power."""
+        campaigns.did()
+        return RemoteHandle(self._worker, await self._ask("lose_power", node))
 
     async def restart(self, node: str) -> None:
         """Start a dead node again."""

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 from pytest_coordchaos.checkers.invariant import Invariant
 from pytest_coordchaos.cost.ledger import Ledger
 from pytest_coordchaos.errors import UsageError
+from pytest_coordchaos.fault_handle import FaultHandle, Probe
 from pytest_coordchaos.faults.model import Fault
 from pytest_coordchaos.faults.plan import Plan
 from pytest_coordchaos.history.model import History
-from pytest_coordchaos.live_cluster import FaultHandle, LiveCluster
+from pytest_coordchaos.live_cluster import LiveCluster
 from pytest_coordchaos.relay.wire import Mark
 from pytest_coordchaos.run import Run, TestRequest
 from pytest_coordchaos.runtimes.base import NodeState
@@ -29,7 +30,7 @@ __all__ = ["HandleView", "Service"]
 
 T = TypeVar("T")
 
-HandleView = tuple[int, str, int, int | None, tuple[Any, ...]]
+HandleView = tuple[int, str, int, int | None, tuple[Probe, ...]]
 """(number, words, start_ns, end_ns, probes)"""
 
 
@@ -103,6 +104,10 @@ class Service:
     def kill(self, node: str) -> HandleView:
         """Kill a node."""
         return self._view(self._run(self._cluster.kill(node)))
+
+    def lose_power(self, node: str) -> HandleView:
+        """Let a node's machine lose power."""
+        return self._view(self._run(self._cluster.lose_power(node)))
 
     def undo(self, number: int) -> HandleView:
         """Take a fault back."""

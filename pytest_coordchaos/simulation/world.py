@@ -117,7 +117,7 @@ class World:
         self.network = Network(self.loop, ledger, model.network, self.tape.network, system.node_names, ports)
         self.loop.network = self.network
         disks = {name: SimDisk(self.loop, name, model.disk, self.tape.disk, ledger) for name in system.node_names}
-        self.runtime = SimRuntime(self.loop, self.network, programs_of(system), disks, self.tape.faults)
+        self.runtime = SimRuntime(self.loop, self.network, programs_of(system), disks)
         self.disks = disks
         for name in system.node_names:
             model.clocks.set(self.runtime.clock(name), self.tape.clocks)

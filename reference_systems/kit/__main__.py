@@ -20,11 +20,15 @@ def main(arguments: list[str]) -> None:
     import traceback
     from pathlib import Path
 
-    from reference_systems.kit.host import run
+    from reference_systems.kit.host import directory_of, run
+    from reference_systems.kit.machine import Machine, MachineLoop
 
     status = 1
     try:
-        asyncio.run(run(arguments[0], Path(arguments[1])))
+        node_file = Path(arguments[1])
+        machine = Machine(directory_of(node_file))
+        with asyncio.Runner(loop_factory=lambda: MachineLoop(machine)) as runner:
+            runner.run(run(arguments[0], node_file, machine))
         status = 0
     except KeyboardInterrupt:
         status = 130

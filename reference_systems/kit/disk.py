@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from reference_systems.kit.machine import Machine
+
 __all__ = ["RealDisk", "RealLogFile"]
 
 
@@ -17,7 +19,8 @@ async def _in_thread(call: Callable[[], None]) -> None:
 class RealLogFile:
     """An append-only file with `fdatasync`; syncs of one file never overlap."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, machine: Machine) -> None:
+        self._machine = machine
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._size = os.lseek(self._fd, 0, os.SEEK_END)
         self._syncing = asyncio.Lock()
@@ -29,6 +32,7 @@ class RealLogFile:
 
     def append(self, data: bytes) -> None:
         """Write at the end (page cache). Raises OSError; the tail may then be torn."""
+        self._machine.check_room()
         view = memoryview(data)
         while view:
             written = os.pwrite(self._fd, view, self._size)
@@ -38,7 +42,7 @@ class RealLogFile:
     async def sync(self) -> None:
         """`fdatasync`. Raises OSError; the kernel may have dropped the pages, so never retry."""
         async with self._syncing:
-            await _in_thread(lambda: os.fdatasync(self._fd))
+            await _in_thread(lambda: self._machine.forced(lambda: os.fdatasync(self._fd)))
 
     async def truncate(self, size: int) -> None:
         """Cut to `size` bytes; durable after the next sync."""
@@ -54,9 +58,15 @@ class RealLogFile:
 
 
 class RealDisk:
-    """One directory of the file system. Names are plain file names, never paths."""
+    """One directory of the file system. Names are plain file names, never paths.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        directory: Where the files are.
+        machine: How its disk behaves; None: as the host's.
+    """
+
+    def __init__(self, directory: Path, machine: Machine | None = None) -> None:
+        self._machine = machine or Machine(directory)
         self._directory = directory
         directory.mkdir(parents=True, exist_ok=True)
 
@@ -73,14 +83,15 @@ class RealDisk:
             return None
 
     async def write(self, name: str, data: bytes) -> None:
-        """Create or replace the content; not atomic, not synced."""
+        """Create or replace the content; not atomic, not synced. Raises OSError."""
+        self._machine.check_room()
         path = self._path(name)
         await _in_thread(lambda: _write(path, data))
 
     async def sync(self, name: str) -> None:
         """`fsync` of the file."""
         path = self._path(name)
-        await _in_thread(lambda: _fsync(path, os.O_RDONLY))
+        await _in_thread(lambda: self._machine.forced(lambda: _fsync(path, os.O_RDONLY)))
 
     async def rename(self, old: str, new: str) -> None:
         """Atomic within the directory; durable after `sync_dir`."""
@@ -88,7 +99,7 @@ class RealDisk:
 
     async def sync_dir(self) -> None:
         """`fsync` of the directory."""
-        await _in_thread(lambda: _fsync(self._directory, os.O_RDONLY | os.O_DIRECTORY))
+        await _in_thread(lambda: self._machine.forced(lambda: _fsync(self._directory, os.O_RDONLY | os.O_DIRECTORY)))
 
     async def remove(self, name: str) -> None:
         """Remove the file if there is one."""
@@ -100,7 +111,7 @@ class RealDisk:
 
     async def open_log(self, name: str) -> RealLogFile:
         """Open for appending; created when there is none."""
-        return RealLogFile(self._path(name))
+        return RealLogFile(self._path(name), self._machine)
 
 
 def _write(path: Path, data: bytes) -> None:

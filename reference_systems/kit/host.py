@@ -7,28 +7,32 @@ import importlib
 import json
 import random
 import sys
-import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 from reference_systems.kit.disk import RealDisk
 from reference_systems.kit.env import Clock, Disk, Env
+from reference_systems.kit.machine import Machine
 from reference_systems.kit.network import RealNetwork, read_addresses, read_links
 
 INCARNATION_FILE = "incarnation"
 
 
-class RealClock:
-    """The host's clocks."""
+class LoopClock:
+    """The node's clock, as its loop has it.
+
+    Args:
+        wall: Seconds since 1970 as the node believes.
+    """
+
+    def __init__(self, wall: Callable[[], float]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.wall = wall
 
     def now(self) -> float:
-        """`time.monotonic()`."""
-        return time.monotonic()
-
-    def wall(self) -> float:
-        """`time.time()`."""
-        return time.time()
+        """The loop's time."""
+        return self._loop.time()
 
     async def sleep(self, seconds: float) -> None:
         """`asyncio.sleep`."""
@@ -95,15 +99,20 @@ def read_document(node_file: Path) -> dict[str, Any]:
     return document
 
 
-async def run(entry: str, node_file: Path) -> None:
-    """Run the node until its main returns; raises what main or anything it spawned raised."""
-    document = read_document(node_file)
-    directory = Path(document.get("dir") or node_file.parent)
+def directory_of(node_file: Path) -> Path:
+    """The node's own directory."""
+    return Path(read_document(node_file).get("dir") or node_file.parent)
+
+
+async def run(entry: str, node_file: Path, machine: Machine) -> None:
+    """Run the node, on a loop of its machine, until its main returns; raises what main or anything it spawned raised."""
+    directory = directory_of(node_file)
+    machine.watch()
     await live(
         entry,
-        document,
-        clock=RealClock(),
-        disk=RealDisk(directory / "data"),
+        read_document(node_file),
+        clock=LoopClock(machine.wall),
+        disk=RealDisk(directory / "data", machine),
         incarnation=next_incarnation(directory),
         read_again=lambda: read_document(node_file),
     )

@@ -5,34 +5,13 @@ The simulator calls `run` once for each life of a node, in the node's own contex
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
 from reference_systems.kit.env import Disk
-from reference_systems.kit.host import live
+from reference_systems.kit.host import LoopClock, live
 
-__all__ = ["LoopClock", "run"]
-
-
-class LoopClock:
-    """The node's clock, as its loop has it.
-
-    Args:
-        wall: Seconds since 1970 as the node believes.
-    """
-
-    def __init__(self, wall: Callable[[], float]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.wall = wall
-
-    def now(self) -> float:
-        """The loop's time."""
-        return self._loop.time()
-
-    async def sleep(self, seconds: float) -> None:
-        """`asyncio.sleep`."""
-        await asyncio.sleep(seconds)
+__all__ = ["run"]
 
 
 async def run(

@@ -44,6 +44,28 @@ def test_a_tape_of_zeros_is_a_world_with_exact_clocks() -> None:
         assert abs(clock.virtual_ns(local) - START_NS - 10**12) <= 1
 
 
+def test_faults_of_a_clock_come_on_top_of_its_own_error_and_leave_it_as_it_was() -> None:
+    clock, second = NodeClock(), 10**9
+    clock.offset_ns = 7
+    clock.set_rate(1.01, START_NS)
+    own = NodeClock()
+    own.offset_ns = 7
+    own.set_rate(1.01, START_NS)
+
+    clock.set_fault(-60 * second, 1.5, START_NS + 10 * second)
+    at = START_NS + 20 * second
+    assert clock.seen(at) == (pytest.approx(-60), pytest.approx(1.5))
+    assert clock.wall_ns(at) - own.wall_ns(at) == pytest.approx((-60 + 10 * 1.01 * 0.5) * second)
+    clock.set_fault(0, 1.5, START_NS + 20 * second)
+    clock.set_fault(5 * second, 1.0, START_NS + 30 * second)
+    assert clock.seen(START_NS + 40 * second) == (pytest.approx(5), pytest.approx(1.0))
+    clock.set_fault(0, 1.0, START_NS + 40 * second)
+
+    late = START_NS + 50 * second
+    assert abs(clock.wall_ns(late) - own.wall_ns(late)) <= 4
+    assert clock.monotonic_ns(late) - own.monotonic_ns(late) == pytest.approx(20 * 1.01 * 0.5 * second)
+
+
 def test_needed_partitions_are_those_of_the_paper() -> None:
     """Five nodes, random splits in two: 7 separate all pairs, 83 make all splits (95 %)."""
     assert needed(10, 8 / 15) == 7

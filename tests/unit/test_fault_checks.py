@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import permutations
 
 import pytest
 
 from pytest_coordchaos.cost.ledger import LinkId
-from pytest_coordchaos.errors import UsageError
-from pytest_coordchaos.faults.checks import check_fault, check_ports
+from pytest_coordchaos.errors import CapabilityError, UsageError
+from pytest_coordchaos.faults.checks import check_fault, check_machines, check_ports
 from pytest_coordchaos.faults.model import Cut, DropReplies, Duplicate, Fault, FrameKind, FramesAll, Lose, Partition, Refuse
 from pytest_coordchaos.faults.words import parse
-from pytest_coordchaos.system.model import CLIENTS
+from pytest_coordchaos.system.model import CLIENTS, System
 from pytest_coordchaos.system.port import Port
 
 NODES = ("n1", "n2")
@@ -76,3 +77,26 @@ def test_words_about_frames_need_a_port_that_has_some() -> None:
     check_ports([*words, parse("lose:5")], [HTTP, PEER])
     with pytest.raises(UsageError, match=r"^Fault word 'lose:5' needs a port with .*; the system has: client \(http1\)$"):
         check_ports([*words, parse("lose:5")], [HTTP])
+
+
+@dataclass
+class Runtime:
+    """What a runtime declares."""
+
+    name: str
+    capabilities: tuple[str, ...]
+
+
+def test_words_about_clocks_and_disks_need_a_runtime_that_can_and_nodes_that_ask_their_env() -> None:
+    ours, theirs = System(name="ours", nodes=1, entry="m:main"), System(name="db", nodes=1, command=["postgres"])
+    words = [parse("kill:one"), parse("skew:one"), parse("power-loss:n1")]
+    check_machines(words, ours, Runtime("sim", ("clocks", "disk-faults")))
+    check_machines(words[:1], theirs, Runtime("bare", ()))
+    with pytest.raises(
+        CapabilityError, match=r"^Fault word 'power-loss:n1': runtime bare cannot do it; it does not declare 'disk-f"
+    ):
+        check_machines(words, ours, Runtime("bare", ("clocks",)))
+    with pytest.raises(
+        CapabilityError, match=r"^Fault word 'skew:one': System\('db'\) runs programs that ask this machine itself"
+    ):
+        check_machines(words, theirs, Runtime("process", ("clocks", "disk-faults")))

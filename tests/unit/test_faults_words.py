@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_coordchaos.errors import UsageError
-from pytest_coordchaos.faults.nemesis import STEPS
+from pytest_coordchaos.faults.steps import STEPS
 from pytest_coordchaos.faults.words import VERBS, FaultWord, check_nodes, parse
 
 NODES = ("n1", "n2", "n3")
@@ -39,7 +39,7 @@ def test_every_word_of_the_grammar_is_read(word: str) -> None:
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("explode", r"^Fault word 'explode' is not known; allowed: partition:halves, .*drop-replies:<node>$"),
+        ("explode", r"^Fault word 'explode' is not known; allowed: partition:halves, .*full-disk:<node>$"),
         ("", r"^Fault word '' is not known; allowed: partition:halves"),
         (
             "partition",

@@ -37,6 +37,18 @@ class Applied:
 
 
 @dataclass
+class PowerLost:
+    """A machine without power."""
+
+    cluster: ScriptedCluster
+    node: str
+    verified: bool = True
+
+    async def undo(self) -> None:
+        await self.cluster.restart(self.node)
+
+
+@dataclass
 class ScriptedCluster:
     """Keeps the fault set and node states, and the log of what was done when."""
 
@@ -74,6 +86,11 @@ class ScriptedCluster:
         assert self.states[node] != "dead"
         self.states[node] = "dead"
         self._note(f"kill {node}")
+
+    async def lose_power(self, node: str) -> PowerLost:
+        self.states[node] = "dead"
+        self._note(f"power-loss {node}")
+        return PowerLost(self, node)
 
     async def restart(self, node: str) -> None:
         await asyncio.sleep(self.restart_s)
@@ -137,6 +154,15 @@ def times(fault: RunFault) -> tuple[float, float]:
             [f"drop replies of n2 to {other}" for other in ("n1", "n3", "n4", "n5")]
             + [f"undo drop replies of n2 to {other}" for other in ("n5", "n4", "n3", "n1")],
         ),
+        (event("power-loss:n2", nodes=("n2",)), ["power-loss n2", "restart n2"]),
+        (event("skew:n2", nodes=("n2",), offset_s=-2.5), [f"{undo}skew clock of n2 by -2.5 s" for undo in ("", "undo ")]),
+        (event("jump:n2", nodes=("n2",), offset_s=60.0), [f"{undo}jump clock of n2 by +60 s" for undo in ("", "undo ")]),
+        (event("drift:n2", nodes=("n2",), clock_rate=0.97), [f"{undo}drift clock of n2 at rate 0.97" for undo in ("", "undo ")]),
+        (
+            event("slow-disk:80", nodes=("n2",), sync_ms=80.0),
+            [f"{undo}slow disk of n2 by 80 ms a sync" for undo in ("", "undo ")],
+        ),
+        (event("full-disk:n2", nodes=("n2",)), [f"{undo}full disk of n2" for undo in ("", "undo ")]),
         (event("lose", rate=0.25), [f"{undo}lose 25 % of frames between n1,n2,n3,n4,n5" for undo in ("", "undo ")]),
         (event("slow", one_way_ms=50.0), [f"{undo}slow all links between n1,n2,n3,n4,n5 by 50 ms" for undo in ("", "undo ")]),
     ],
@@ -187,7 +213,7 @@ def test_a_refused_fault_is_recorded_and_the_plan_goes_on() -> None:
     assert second.verified
 
 
-@pytest.mark.parametrize("verb", ["kill", "pause"])
+@pytest.mark.parametrize("verb", ["kill", "pause", "power-loss", "skew"])
 def test_a_node_that_is_dead_already_is_left_to_whoever_killed_it(verb: str) -> None:
     cluster = ScriptedCluster()
     cluster.states["n2"] = "dead"

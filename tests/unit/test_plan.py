@@ -31,6 +31,13 @@ WORDS = (
     "lose",
     "reorder:5",
     "drop-replies:leader",
+    "skew:one",
+    "jump:n2",
+    "drift:minority",
+    "slow-disk:80",
+    "slow-disk:leader",
+    "full-disk:one",
+    "power-loss:leader",
 )
 
 words = st.lists(st.sampled_from(WORDS), min_size=1, max_size=6)
@@ -70,6 +77,28 @@ def test_a_role_is_not_resolved_when_the_plan_is_drawn() -> None:
     assert event.aim == Aim(role="leader")
 
 
+def test_how_wrong_a_clock_is_is_drawn_either_way_within_what_the_words_promise() -> None:
+    aims = [
+        draw([word], NODES, 2.0, seed).events[0].aim for seed in range(60) for word in ("skew:one", "jump:n2", "drift:minority")
+    ]
+    skews, jumps, drifts = aims[::3], aims[1::3], aims[2::3]
+    for found, least, most in ((skews, 0.1, 60.0), (jumps, 60.0, 3600.0)):
+        sizes = [aim.offset_s or 0.0 for aim in found]
+        assert all(least <= abs(size) <= most for size in sizes)
+        assert min(sizes) < 0 < max(sizes)
+    rates = [aim.clock_rate or 0.0 for aim in drifts]
+    assert all(0.01 <= abs(rate - 1) <= 0.05 for rate in rates)
+    assert min(rates) < 1 < max(rates)
+    assert jumps[0].nodes == ("n2",)
+
+
+def test_a_slow_disk_hits_all_nodes_with_a_number_and_the_target_with_the_default() -> None:
+    (all_of_them,) = draw(["slow-disk:80"], NODES, 2.0, 1).events
+    (one,) = draw(["slow-disk:n3"], NODES, 2.0, 1).events
+    assert all_of_them.aim == Aim(nodes=NODES, sync_ms=80.0)
+    assert one.aim == Aim(nodes=("n3",), sync_ms=100.0)
+
+
 def test_a_random_source_may_be_handed_over() -> None:
     plan = draw(["kill:one"], NODES, 5.0, random.Random(4))
     assert plan == draw(["kill:one"], NODES, 5.0, random.Random(4))
@@ -83,10 +112,10 @@ def test_no_words_make_a_plan_without_events() -> None:
 def test_a_run_too_short_for_its_words_is_refused_with_the_length_it_needs() -> None:
     with pytest.raises(
         UsageError,
-        match=r"^seconds=1 is too short for every fault of faults=\[.*\] to occur; allowed: 4.7 s or more, or fewer words$",
+        match=r"^seconds=1 is too short for every fault of faults=\[.*\] to occur; allowed: 7.2 s or more, or fewer words$",
     ):
         draw(WORDS, NODES, 1.0, 1)
-    assert len(draw(WORDS, NODES, 4.7, 1).events) == len(WORDS)
+    assert len(draw(WORDS, NODES, 7.2, 1).events) == len(WORDS)
 
 
 def test_a_word_that_does_not_fit_the_nodes_is_refused() -> None:

@@ -8,6 +8,7 @@ directory a prefix of its changes. Zero choices keep everything.
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -67,12 +68,18 @@ class SimDisk:
         model: How long syncs take.
         draws: The stream of chance.
         ledger: Told of forced writes.
+
+    Attributes:
+        syncs: Forced writes so far.
+        slow_ns: What faults add to each forced write.
+        full: It takes no more.
     """
 
     def __init__(self, loop: Kernel, node: str, model: DiskModel, draws: Stream, ledger: SimLedger) -> None:
         self.loop = loop
         self.node = node
-        self.syncs = 0
+        self.syncs = self.slow_ns = 0
+        self.full = False
         self._model = model
         self._draws = draws
         self._ledger = ledger
@@ -88,7 +95,8 @@ class SimDisk:
         return None if file is None else file.content
 
     async def write(self, name: str, data: bytes) -> None:
-        """Create or replace the content; not synced."""
+        """Create or replace the content; not synced. OSError: the disk is full."""
+        self.check_room()
         self.open(name).change(bytes(data))
 
     async def sync(self, name: str) -> None:
@@ -132,6 +140,11 @@ class SimDisk:
 
     # -- inside ------------------------------------------------------------------------------------
 
+    def check_room(self) -> None:
+        """OSError when the disk is full."""
+        if self.full:
+            raise OSError(errno.ENOSPC, f"{self.node}: no space left on the disk")
+
     def open(self, name: str) -> _File:
         """The file of that name, created when there is none."""
         file = self._names.get(_checked(name))
@@ -161,7 +174,7 @@ class SimDisk:
 
     def _sync_ns(self) -> int:
         model = self._model
-        took = model.sync_ns
+        took = model.sync_ns + self.slow_ns
         if model.sync_jitter_ns:
             chance = self._draws.below(256)
             took += model.sync_jitter_ns * chance * chance >> 16
@@ -216,7 +229,8 @@ class SimLogFile:
         return len(self._file.content)
 
     def append(self, data: bytes) -> None:
-        """Write at the end; durable after the next sync."""
+        """Write at the end; durable after the next sync. OSError: the disk is full."""
+        self._disk.check_room()
         self._file.change(self._file.content + data)
 
     async def sync(self) -> None:

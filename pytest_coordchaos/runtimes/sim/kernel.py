@@ -205,6 +205,14 @@ class Kernel(Quiet):
         node = self.node
         return (self.now_ns if node is None else node.clock.monotonic_ns(self.now_ns)) / 1e9
 
+    def retime(self, node: SimNode) -> None:
+        """A node's clock runs at another rate now: its timers wait for what it shows, not for the time it was thought to take."""
+        timers = self._timers
+        for place, (_, order, handle) in enumerate(timers):
+            if handle._when and handle._callback is not None and handle._context.get(NODE) is node:
+                timers[place] = (max(self.now_ns, node.clock.virtual_ns(round(handle._when * 1e9))), order, handle)
+        heapq.heapify(timers)
+
     def wake(self, node: SimNode) -> None:
         """A paused node goes on: what was put aside runs now, in order."""
         node.halted = False

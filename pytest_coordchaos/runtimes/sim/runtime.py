@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from pytest_coordchaos.errors import CapabilityError, FaultError, StartError, UsageError
+from pytest_coordchaos.faults.machines import MachineProbe, MachineState, judged
 from pytest_coordchaos.runtimes.base import Address, Capability, NodeSpec, NodeState, check_files
 from pytest_coordchaos.runtimes.sim.clock import NodeClock
 from pytest_coordchaos.runtimes.sim.disk import SimDisk
 from pytest_coordchaos.runtimes.sim.kernel import Kernel
 from pytest_coordchaos.runtimes.sim.network import Network
 from pytest_coordchaos.runtimes.sim.node import NODE, SimNode
-from pytest_coordchaos.runtimes.sim.tape import Stream
 
 __all__ = ["Life", "Program", "SimRuntime"]
 
@@ -55,26 +55,21 @@ class SimRuntime:
     Args:
         programs: What each node runs.
         disks: Each machine's disk.
-        draws: The stream that decides whether a killed node's machine loses power too.
     """
 
     name = "sim"
-    capabilities = frozenset({Capability.CLOCKS, Capability.DISK_SYNCS})
+    capabilities = frozenset({Capability.CLOCKS, Capability.DISK_SYNCS, Capability.DISK_FAULTS})
 
-    def __init__(
-        self, loop: Kernel, network: Network, programs: Mapping[str, Program], disks: Mapping[str, SimDisk], draws: Stream
-    ) -> None:
+    def __init__(self, loop: Kernel, network: Network, programs: Mapping[str, Program], disks: Mapping[str, SimDisk]) -> None:
         self._loop = loop
         self._network = network
         self._programs = programs
         self._disks = disks
-        self._draws = draws
         self._lives: dict[str, SimNode] = {}
         self._clocks = {name: NodeClock() for name in programs}
         self._logs: dict[str, list[str]] = {name: [] for name in programs}
         self._status: dict[str, int | None] = {}
         self._stopped = False
-        self.power_losses = self.kills = 0
         loop.exited = self._exited
 
     # -- lives -------------------------------------------------------------------------------------
@@ -127,19 +122,33 @@ class SimRuntime:
             self._network.died(node, power=True)
 
     async def kill(self, node: str) -> None:
-        """Never run the node's present life again; by draw its machine loses power too, and with it what was not synced."""
-        life = self._lives.get(node)
-        if life is None or life.dead:
-            return
-        power = self._draws.below(2) == 0
-        life.halted = life.dead = True
-        self._status[node] = -9
-        self.kills += 1
-        self._network.died(life, power=power)
-        if not power:
-            self.power_losses += 1
+        """Never run the node's present life again. Its machine lives on: it keeps what was written, and resets connections."""
+        self._end(node, power=True)
+
+    async def lose_power(self, node: str) -> None:
+        """The node's machine loses power: its life is over, peers hear nothing, and what was not synced is lost or torn."""
+        if (life := self._end(node, power=False)) is not None:
             lost = self._disks[node].lose_power()
             life.output.append(f"--- coordchaos: the machine of {node} lost power; {lost} unsynced changes are gone ---\n")
+
+    def _end(self, node: str, *, power: bool) -> SimNode | None:
+        life = self._lives.get(node)
+        if life is None or life.dead:
+            return None
+        life.halted = life.dead = True
+        self._status[node] = -9
+        self._network.died(life, power=power)
+        return life
+
+    async def set_machine(self, node: str, state: MachineState) -> MachineProbe:
+        """Make a machine's clock and disk as faults want them; they are when this returns."""
+        clock, disk, now_ns = self._clocks[node], self._disks[node], self._loop.now_ns
+        clock.set_fault(round(state.offset_s * 1e9), state.rate, now_ns)
+        disk.slow_ns, disk.full = round(state.sync_ms * 1e6), state.full
+        if (life := self._lives.get(node)) is not None:
+            self._loop.retime(life)
+        ahead_s, rate = clock.seen(now_ns)
+        return judged(node, state, ahead_s=ahead_s, rate=rate, sync_ms=disk.slow_ns / 1e6, full=disk.full)
 
     async def pause(self, node: str) -> None:
         """Run nothing of the node until it is resumed."""

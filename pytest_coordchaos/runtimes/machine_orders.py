@@ -1,0 +1,121 @@
+"""Orders to nodes of ours about their clocks and disks, and what they say they see. For runtimes with real processes.
+
+A node follows `machine.json` in its directory (see `reference_systems.kit.machine`), and answers in `machine.seen.json`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_coordchaos.errors import FaultError
+from pytest_coordchaos.faults.machines import MachineProbe, MachineState, judged
+from pytest_coordchaos.runtimes.base import NodeState
+
+__all__ = ["MachineOrders"]
+
+_ORDERS, _SEEN = "machine.json", "machine.seen.json"
+_ANSWER_S, _LOOK_S = 5.0, 0.005
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Order:
+    """What was last ordered of a node.
+
+    Args:
+        number: How many orders there were.
+        state: What its machine is to be.
+        slip_s: What its wall clock had drifted when this was ordered.
+        since_s: When, in seconds since 1970.
+    """
+
+    number: int = 0
+    state: MachineState = field(default_factory=MachineState)
+    slip_s: float = 0.0
+    since_s: float = 0.0
+
+    def drifted_s(self, at_s: float) -> float:
+        """How far its wall clock has drifted by then."""
+        return self.slip_s + (at_s - self.since_s) * (self.state.rate - 1.0)
+
+    def next(self, state: MachineState, now_s: float) -> _Order:
+        """The next order. A clock that drifts no more is set right."""
+        slip_s = self.drifted_s(now_s) if state.rate != 1.0 and self.number else 0.0
+        return _Order(number=self.number + 1, state=state, slip_s=slip_s, since_s=now_s)
+
+    def as_json(self) -> str:
+        """What the node reads."""
+        state = self.state
+        return json.dumps(
+            {
+                "number": self.number,
+                "rate": state.rate,
+                "offset_s": state.offset_s,
+                "slip_s": self.slip_s,
+                "since_s": self.since_s,
+                "sync_ms": state.sync_ms,
+                "full": state.full,
+            }
+        )
+
+
+class MachineOrders:
+    """The orders of one cluster.
+
+    Args:
+        put: Writes a file of a node: (node, file name, text).
+        get: Reads one; None while there is none.
+        announce: Tells a node that there is something new; FaultError: it is dead.
+        state: What a node is doing.
+    """
+
+    def __init__(
+        self,
+        put: Callable[[str, str, str], Awaitable[None]],
+        get: Callable[[str, str], Awaitable[str | None]],
+        announce: Callable[[str], Awaitable[None]],
+        state: Callable[[str], NodeState],
+    ) -> None:
+        self._put = put
+        self._get = get
+        self._announce = announce
+        self._state = state
+        self._orders: dict[str, _Order] = {}
+
+    async def set(self, node: str, state: MachineState) -> MachineProbe:
+        """Order it, and return what the node says it sees."""
+        order = self._orders[node] = self._orders.get(node, _Order()).next(state, time.time())
+        await self._put(node, _ORDERS, order.as_json())
+        if self._state(node) is NodeState.RUNNING:
+            try:
+                await self._announce(node)
+            except FaultError:
+                pass  # it has died meanwhile
+            else:
+                return await self._answer(node, order)
+        return MachineProbe(ok=True, observed=f"{node} is {self._state(node)}, and is looked at when it goes on")
+
+    async def _answer(self, node: str, order: _Order) -> MachineProbe:
+        deadline = asyncio.get_running_loop().time() + _ANSWER_S
+        while asyncio.get_running_loop().time() < deadline and self._state(node) is NodeState.RUNNING:
+            said: dict[str, Any] = json.loads(await self._get(node, _SEEN) or "{}")
+            if said.get("number") == order.number:
+                return _judge(node, order, said)
+            await asyncio.sleep(_LOOK_S)
+        return MachineProbe(ok=False, observed=f"{node} did not say within {_ANSWER_S:g} s what it sees of its machine")
+
+
+def _judge(node: str, order: _Order, said: dict[str, Any]) -> MachineProbe:
+    (true_1, own_1, _, _), (true_2, own_2, wall_s, own_wall_s) = said["readings"]
+    return judged(
+        node,
+        order.state,
+        ahead_s=own_wall_s - wall_s - order.drifted_s(wall_s),
+        rate=(own_2 - own_1) / (true_2 - true_1),
+        sync_ms=said["sync_ms"],
+        full=said["full"],
+    )

@@ -1,0 +1,133 @@
+"""What every runtime promises of clocks and disks, told to one node of ours."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_coordchaos import Drift, FullDisk, Jump, Pause, Skew, SlowDisk, UsageError
+from pytest_coordchaos.live_cluster import LiveCluster
+from tests.systems.machine_rig import Story, ask, true_wall_s, until_dead
+
+SLACK_S = 2.0
+"""How late an answer may be on a busy machine."""
+
+
+async def _off_s(cluster: LiveCluster) -> float:
+    _, wall_s = await ask(cluster, "clocks")
+    return float(wall_s) - true_wall_s(cluster)
+
+
+async def skews_and_jumps_add_up_and_undo_in_any_order(cluster: LiveCluster) -> None:
+    skew = await cluster.apply(Skew("n1", 100.0))
+    jump = await cluster.apply(Jump("n1", -1000.0))
+    assert skew.verified
+    assert jump.verified
+    assert await _off_s(cluster) == pytest.approx(-900, abs=SLACK_S)
+
+    await skew.undo()
+    assert await _off_s(cluster) == pytest.approx(-1000, abs=SLACK_S)
+    await jump.undo()
+    assert await _off_s(cluster) == pytest.approx(0, abs=SLACK_S)
+
+
+async def a_wall_clock_that_jumps_moves_no_timer(cluster: LiveCluster) -> None:
+    before, _ = await ask(cluster, "clocks")
+    await cluster.apply(Jump("n1", -3600.0))
+    after, _ = await ask(cluster, "clocks")
+    assert 0 <= after - before < 10
+
+
+async def a_fast_clock_fires_its_timers_early_and_a_slow_one_late(cluster: LiveCluster) -> None:
+    for rate, true_s in ((2.0, 0.25), (0.5, 1.0)):
+        drift = await cluster.apply(Drift("n1", rate))
+        assert drift.verified
+        before, _ = await ask(cluster, "clocks")
+        begun_ns = cluster.clock.now_ns()
+        await ask(cluster, "sleep", 0.5)
+        took_s = (cluster.clock.now_ns() - begun_ns) / 1e9
+        after, _ = await ask(cluster, "clocks")
+        assert after - before >= 0.5
+        assert true_s <= took_s + 0.01
+        assert took_s < 0.45 or rate < 1 or cluster.runtime.name != "sim"
+        await drift.undo()
+
+
+async def what_a_clock_drifted_is_seen_until_it_is_set_right(cluster: LiveCluster) -> None:
+    drift = await cluster.apply(Drift("n1", 2.0))
+    await cluster.clock.sleep(1.0)
+    assert await _off_s(cluster) >= 1.0
+    await drift.undo()
+    assert await _off_s(cluster) == pytest.approx(0, abs=0.5)
+
+
+async def a_clock_stays_wrong_over_a_restart_and_heal_sets_it_right(cluster: LiveCluster) -> None:
+    await cluster.apply(Skew("n1", 500.0))
+    await cluster.kill("n1")
+    await cluster.restart("n1")
+    assert await _off_s(cluster) == pytest.approx(500, abs=SLACK_S)
+    await cluster.heal()
+    assert await _off_s(cluster) == pytest.approx(0, abs=SLACK_S)
+
+
+async def a_node_that_is_stopped_sees_its_clock_when_it_goes_on(cluster: LiveCluster) -> None:
+    pause = await cluster.apply(Pause("n1"))
+    skew = await cluster.apply(Skew("n1", 500.0))
+    assert "n1 is paused" in skew.probes[0].observed or cluster.runtime.name == "sim"
+    await pause.undo()
+    assert await _off_s(cluster) == pytest.approx(500, abs=SLACK_S)
+
+
+async def a_forced_write_on_a_slow_disk_takes_that_much_longer(cluster: LiveCluster) -> None:
+    one, two = await cluster.apply(SlowDisk("n1", 200.0)), await cluster.apply(SlowDisk("n1", 100.0))
+    assert one.verified
+    assert two.verified
+    await ask(cluster, "append", "a")
+    begun_ns = cluster.clock.now_ns()
+    await ask(cluster, "sync")
+    assert cluster.clock.now_ns() - begun_ns >= 300e6
+    await cluster.heal()
+
+
+async def a_full_disk_refuses_and_the_node_that_ended_is_started_again(cluster: LiveCluster) -> None:
+    await ask(cluster, "append", "kept")
+    await ask(cluster, "sync")
+    full = await cluster.apply(FullDisk("n1"))
+    assert full.verified
+    for what, argument in (("append", "lost"), ("write", ["file", "lost"])):
+        with pytest.raises(EOFError):
+            await ask(cluster, what, argument)
+        await until_dead(cluster)
+        assert cluster.runtime.exit_status("n1") == 1
+        assert "no space left" in cluster.runtime.log("n1")
+        await cluster.restart("n1")
+    with pytest.raises(EOFError):
+        await ask(cluster, "append", "lost")
+    await until_dead(cluster)
+
+    await full.undo()
+
+    files = await ask(cluster, "files")
+    assert (list(files), files["log"][-4:]) == (["log"], "kept")
+    await ask(cluster, "append", ", and more")
+
+
+async def a_clock_no_machine_has_is_refused(cluster: LiveCluster) -> None:
+    for fault, allowed in ((Drift("n1", 3.0), "rate=3.0 is not allowed; 0.5 to 2"), (SlowDisk("n1", -1.0), "sync_ms=-1.0")):
+        with pytest.raises(UsageError, match=allowed):
+            await cluster.apply(fault)
+    with pytest.raises(UsageError, match="no node 'n9'"):
+        await cluster.apply(Skew("n9", 1.0))
+    assert not any(handle.end_ns is None for handle in cluster.handles)
+
+
+STORIES: tuple[Story, ...] = (
+    skews_and_jumps_add_up_and_undo_in_any_order,
+    a_wall_clock_that_jumps_moves_no_timer,
+    a_fast_clock_fires_its_timers_early_and_a_slow_one_late,
+    what_a_clock_drifted_is_seen_until_it_is_set_right,
+    a_clock_stays_wrong_over_a_restart_and_heal_sets_it_right,
+    a_node_that_is_stopped_sees_its_clock_when_it_goes_on,
+    a_forced_write_on_a_slow_disk_takes_that_much_longer,
+    a_full_disk_refuses_and_the_node_that_ended_is_started_again,
+    a_clock_no_machine_has_is_refused,
+)
