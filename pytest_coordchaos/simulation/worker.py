@@ -70,11 +70,13 @@ def main() -> None:
         return
 
     from pytest_coordchaos.runtimes.sim import fences, isolation, patches
+    from pytest_coordchaos.simulation import debugging
     from pytest_coordchaos.simulation.serving import Service
 
     patches.install()
     fences.install()
     isolation.install()
+    debugging.install()
     service = Service()
     gc.collect()
     gc.freeze()
