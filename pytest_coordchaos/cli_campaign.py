@@ -7,11 +7,14 @@ import json
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pytest_coordchaos.errors import CoordChaosError, UsageError
 from pytest_coordchaos.simulation.campaigns import Look, Sent, Whole
-from pytest_coordchaos.simulation.explore import Exploration, What, explore, fingerprint, trace, worker_of
+from pytest_coordchaos.simulation.explore import Exploration, What, explore, trace, worker_of
+from pytest_coordchaos.simulation.fingerprint import changes, fingerprint, short
 from pytest_coordchaos.simulation.scenario import SeedResult
 from pytest_coordchaos.simulation.trace_files import write
 
@@ -52,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--whole", action="store_true", help="run the whole test with every seed, whatever its body")
     parser.add_argument("--trace", type=Path, metavar="FILE", help="write every step of the one seed; see coordchaos trace diff")
+    parser.add_argument("--fingerprint", default="", metavar="WORD", help="say in what the environment differs from that one")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first seed that fails")
 
 
@@ -92,39 +96,49 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _campaign(arguments: argparse.Namespace, log: Path) -> int:
     shard, shards = arguments.shard
-    scenario, nodes = _looked(arguments, log)
+    tried = _looked(arguments, log)
     wanted = [seed for seed in arguments.seeds if seed % shards == shard]
-    done = {} if arguments.json is None else _begun(arguments.json, arguments.test, not arguments.all_faults)
-    found = _explored(scenario, nodes, [seed for seed in wanted if seed not in done], arguments)
-    return _concluded(found, [verdict for seed, verdict in done.items() if seed in wanted], arguments.test)
+    done = {} if arguments.json is None else _begun(arguments.json, arguments, tried.environment)
+    found = _explored(tried, [seed for seed in wanted if seed not in done], arguments)
+    return _concluded(found, [verdict for seed, verdict in done.items() if seed in wanted], arguments.test, tried.environment)
 
 
 def _traced(arguments: argparse.Namespace, log: Path) -> int:
     if len(arguments.seeds) != 1:
         raise UsageError("--trace writes one seed; give it as --seeds N")
-    scenario, _ = _looked(arguments, log)
-    seed = arguments.seeds[0]
-    result, lines = trace(scenario, seed)
-    write(arguments.trace, {"test": arguments.test, "seed": seed, "hash": result.trace_hash, **fingerprint()}, lines)
+    tried, seed = _looked(arguments, log), arguments.seeds[0]
+    result, lines = trace(tried.what, seed)
+    write(arguments.trace, {"test": arguments.test, "seed": seed, "hash": result.trace_hash, **tried.environment}, lines)
     print(f"seed {seed} {result.verdict}: {result.summary or 'held'}\n{len(lines)} steps in {arguments.trace}")
     return {"held": HELD, "violated": VIOLATED}.get(result.verdict, UNKNOWN)
 
 
-def _looked(arguments: argparse.Namespace, log: Path) -> tuple[What, tuple[str, ...]]:
-    """Perform the test once; returns what every seed tries, and the nodes."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tried:
+    what: What
+    nodes: tuple[str, ...]
+    environment: Mapping[str, Any]
+
+
+def _looked(arguments: argparse.Namespace, log: Path) -> _Tried:
+    """Perform the test once and see what every seed tries; say where the environment is not the expected one."""
     test = Whole(test=arguments.test, log=log)
     worker = worker_of(test)
     try:
         look: Look = worker.ask("look")
     finally:
         worker.close()
-    if look.parts is not None and not arguments.whole:
-        return Sent(parts=look.parts, swarm=not arguments.all_faults), look.nodes
-    print("every seed runs the whole test")
-    return test, look.nodes
+    environment = fingerprint(look.program)
+    if arguments.fingerprint and (changed := changes(arguments.fingerprint, environment)):
+        print(f"these may be other runs than those of the same seeds before: {', '.join(changed)}")
+    plain = look.parts is not None and not arguments.whole
+    if not plain:
+        print("every seed runs the whole test")
+    what = Sent(parts=look.parts or b"", swarm=not arguments.all_faults) if plain else test
+    return _Tried(what=what, nodes=look.nodes, environment=environment)
 
 
-def _explored(scenario: What, nodes: tuple[str, ...], seeds: list[int], arguments: argparse.Namespace) -> Exploration:
+def _explored(tried: _Tried, seeds: list[int], arguments: argparse.Namespace) -> Exploration:
     def told(result: SeedResult) -> None:
         if result.verdict != "held":
             print(f"seed {result.seed} {result.verdict}: {result.summary}", flush=True)
@@ -132,28 +146,28 @@ def _explored(scenario: What, nodes: tuple[str, ...], seeds: list[int], argument
             with arguments.json.open("a") as file:
                 file.write(json.dumps(result.as_plain()) + "\n")
 
-    return explore(scenario, seeds, nodes=nodes, jobs=arguments.jobs, keep_going=arguments.keep_going, told=told)
+    return explore(tried.what, seeds, nodes=tried.nodes, jobs=arguments.jobs, keep_going=arguments.keep_going, told=told)
 
 
-def _concluded(found: Exploration, before: list[str], test: str) -> int:
+def _concluded(found: Exploration, before: list[str], test: str, environment: Mapping[str, Any]) -> int:
     print(found.summary)
     if before:
         print(f"before: {len(before)} seeds of the file, {before.count('held')} held")
     failed = found.failed
     if failed is not None:
-        print(f"Reproduce: coordchaos campaign {test} --seeds {failed.seed}")
-        print("(the same run wherever this is the same: " + ", ".join(f"{k} {v}" for k, v in fingerprint().items()) + ")")
+        print(f"Reproduce: coordchaos campaign {test} --seeds {failed.seed} --fingerprint {short(environment)}")
     verdicts = {result.verdict for result in found.results} | set(before)
     return VIOLATED if "violated" in verdicts else UNKNOWN if "unknown" in verdicts or found.diverged else HELD
 
 
-def _begun(file: Path, test: str, swarm: bool) -> dict[int, str]:
+def _begun(file: Path, arguments: argparse.Namespace, environment: Mapping[str, Any]) -> dict[int, str]:
     """Verdicts of the seeds that are in the file; begins it when there is none.
 
     Raises:
         UsageError: It is of another test, or of another environment: its seeds would not be the same runs.
     """
-    own = {"campaign": test, "swarm": swarm, "environment": fingerprint()}
+    how = {"campaign": arguments.test, "swarm": not arguments.all_faults, "whole": arguments.whole}
+    own = {**how, "environment": environment}
     text = file.read_text() if file.exists() else ""
     whole = text[: text.rfind("\n") + 1]
     if whole != text:
@@ -166,6 +180,6 @@ def _begun(file: Path, test: str, swarm: bool) -> dict[int, str]:
         done = {int(line["seed"]): str(line["verdict"]) for line in lines}
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{file} is no file of a campaign ({error}); give another name") from None
-    if head != own:
-        raise UsageError(f"{file} is of {head}, and this is {own}: the same seeds would be other runs; give another name")
+    if changed := [*changes({name: head.get(name) for name in how}, how), *changes(head.get("environment", {}), environment)]:
+        raise UsageError(f"{file} is of other runs ({'; '.join(changed[:5])}): the same seeds would differ; give another name")
     return done

@@ -51,10 +51,12 @@ class Look:
 
     Args:
         nodes: The nodes of its cluster.
+        program: The program's modules, and the test's -> digests of their sources.
         parts: Its scenario, where the test is one call of `run` (or `explore`); None: it must be performed whole.
     """
 
     nodes: tuple[str, ...]
+    program: Mapping[str, str]
     parts: bytes | None = None
 
 
@@ -89,6 +91,7 @@ class Keeper:
         explored: `explore` was asked.
         verbs: How often the test did something to a cluster itself.
         ended: The clusters that were stopped.
+        program: Modules of the program -> digests of their sources, where it only looks.
     """
 
     def __init__(self, spare: list[Worker], *, keep_trace: bool = False, only_look: bool = False) -> None:
@@ -99,6 +102,7 @@ class Keeper:
         self.explored = False
         self.verbs = 0
         self.ended: list[Ended] = []
+        self.program: dict[str, str] = {}
 
     def asked(self, parts: Mapping[str, Any], *, explored: bool = False) -> None:
         """The test asked for a run, or for an exploration."""
@@ -156,6 +160,8 @@ def give_back(used: Worker) -> None:
         return
     try:
         ended = used.ask("stop")
+        if keeper.only_look:
+            keeper.program |= used.ask("sources")
     except CoordChaosError:
         used.close()  # it died, or what it did was given up
         return

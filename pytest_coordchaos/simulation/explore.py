@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import platform
 import queue
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
-from typing import Any
 
 from pytest_coordchaos.errors import CoordChaosError
 from pytest_coordchaos.run import Run
 from pytest_coordchaos.simulation.campaigns import Sent, Whole
-from pytest_coordchaos.simulation.client import HASH_SEED, Worker
+from pytest_coordchaos.simulation.client import Worker
 from pytest_coordchaos.simulation.coverage import statement
 from pytest_coordchaos.simulation.scenario import Scenario, SeedResult
 from pytest_coordchaos.simulation.trace_files import first_difference
 
-__all__ = ["Exploration", "What", "explore", "fingerprint", "trace", "worker_of"]
+__all__ = ["Exploration", "What", "explore", "trace", "worker_of"]
 
 What = Scenario | Sent | Whole
 """What every seed tries."""
@@ -226,15 +222,3 @@ def _diverged(scenario: What, results: list[SeedResult]) -> str:
                 text if found is None else f"{text}; first difference at step {found.number}: {found.one[0]}, or {found.other[0]}"
             )
     return ""
-
-
-def fingerprint() -> dict[str, Any]:
-    """What must be equal for a replay to be the same run: interpreter, machine, packages, hash seed."""
-    return {
-        "python": platform.python_version(),
-        "implementation": platform.python_implementation(),
-        "machine": platform.machine(),
-        "hash_seed": HASH_SEED,
-        "pytest-coordchaos": version("pytest-coordchaos"),
-        "byteorder": sys.byteorder,
-    }

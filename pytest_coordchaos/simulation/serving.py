@@ -20,6 +20,7 @@ from pytest_coordchaos.runtimes.base import NodeState
 from pytest_coordchaos.runtimes.sim import patches
 from pytest_coordchaos.runtimes.sim.clock import START_NS
 from pytest_coordchaos.simulation.campaigns import Ended, Sent
+from pytest_coordchaos.simulation.fingerprint import sources
 from pytest_coordchaos.simulation.scenario import Scenario, SeedResult, check_client, partitions_of, perform, perform_one
 from pytest_coordchaos.simulation.shipping import loads
 from pytest_coordchaos.simulation.world import World
@@ -161,6 +162,10 @@ class Service:
             partitions=partitions_of(world.cluster),
             lines=world.lines,
         )
+
+    def sources(self) -> dict[str, str]:
+        """The program's modules that are loaded here."""
+        return sources()
 
     # -- inside ------------------------------------------------------------------------------------
 

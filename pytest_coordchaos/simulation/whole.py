@@ -27,6 +27,7 @@ from pytest_coordchaos.run import Run
 from pytest_coordchaos.simulation import campaigns
 from pytest_coordchaos.simulation.campaigns import Keeper, Look
 from pytest_coordchaos.simulation.client import Worker
+from pytest_coordchaos.simulation.fingerprint import sources
 from pytest_coordchaos.simulation.scenario import SeedResult, words_of
 from pytest_coordchaos.simulation.worker import Pipes, serve
 from pytest_coordchaos.verdicts import Status
@@ -90,7 +91,7 @@ class Performer:
         nodes = keeper.ended[0].nodes
         plain = len(keeper.scenarios) == len(keeper.ended) == 1 and not keeper.verbs
         plain = plain and (keeper.explored or _is_plain(self._item))
-        return Look(nodes=nodes, parts=keeper.scenarios[0] if plain else None)
+        return Look(nodes=nodes, program={**keeper.program, **sources()}, parts=keeper.scenarios[0] if plain else None)
 
     def seed(self, seed: int) -> tuple[SeedResult, Run | None]:
         """Perform the test with one seed."""
