@@ -18,6 +18,7 @@ from pytest_coordchaos.cost.transcript import transcript
 from pytest_coordchaos.runtimes.sim import fences, patches
 from pytest_coordchaos.simulation.world import Model, World
 from reference_systems.raft_kv.system import system as raft_kv
+from reference_systems.skeleton.system import system as skeleton
 
 __all__ = ["GOLDEN", "TRACES", "Golden", "fresh"]
 
@@ -58,6 +59,7 @@ GOLDEN: dict[str, Golden] = {
     "raft_kv-get": Golden(
         title="raft_kv, five nodes: a get", system=_FIVE, request=Request(f="get", key="x"), before=(_PUT,), at=_RAFT
     ),
+    "skeleton-put": Golden(title="skeleton, three nodes: a put", system=skeleton, request=_PUT, before=(_PUT,)),
 }
 """File in `fixtures/traces/`, without its ending -> how it is made."""
 

@@ -1,0 +1,1 @@
+"""The smallest reference system: a chain that keeps values. Made to be copied."""
