@@ -35,7 +35,7 @@ class SimNodes:
         ledger, tape = SimLedger(), Tape(1)
         self.loop.network = network = Network(self.loop, ledger, NetworkModel(), tape.network, _NAMES, {PORT: ("tcp", None, {})})
         self._disks = {name: SimDisk(self.loop, name, DiskModel(), tape.disk, ledger) for name in _NAMES}
-        self.runtime = SimRuntime(self.loop, network, dict.fromkeys(_NAMES, self._program), self._disks, tape.faults)
+        self.runtime = SimRuntime(self.loop, network, dict.fromkeys(_NAMES, self._program), self._disks)
 
     def spec(self, name: str, *arguments: object, node: str) -> NodeSpec:
         """A node that runs the coroutine of that name."""
