@@ -33,7 +33,7 @@ MUTANTS = MutantSuite(
             doc="does not force its writes",
             system=partial(_broken, "forgetful"),
             workload=partial(register, cas_share=0.0, rate_per_s=50),
-            faults=("kill:n3",),
+            faults=("power-loss:n3",),
             seconds=4,
             caught_by=("linearizable",),
         ),
