@@ -28,17 +28,18 @@ class SimHandle(asyncio.TimerHandle):
         self._callback = callback
         self._args = args
         self._context = copy_context() if context is None else context
-        self._cancelled = False
-        self._when = 0.0
         self.cause = cause
 
     def cancel(self) -> None:
         """It will not run. Idempotent."""
-        self._cancelled = True
         self._callback = self._args = None
 
+    def cancelled(self) -> bool:
+        """Whether it was."""
+        return self._callback is None
+
     def __repr__(self) -> str:
-        return f"<SimHandle {'cancelled' if self._cancelled else label(self._callback)}>"
+        return f"<SimHandle {'cancelled' if self._callback is None else label(self._callback)}>"
 
     __hash__ = object.__hash__
 

@@ -11,11 +11,11 @@ real machines could make.
 from __future__ import annotations
 
 import asyncio
-import heapq
 import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextvars import Context
+from heapq import heappop, heappush
 from itertools import count
 from typing import Any, TypeVar
 
@@ -26,7 +26,7 @@ from pytest_coordchaos.runtimes.sim.node import NODE, SimNode
 from pytest_coordchaos.runtimes.sim.quiet import Quiet
 from pytest_coordchaos.runtimes.sim.stuck import Deadlock, Livelock, TimeOver
 from pytest_coordchaos.runtimes.sim.tasks import Numbers, SimFuture, SimTask
-from pytest_coordchaos.runtimes.sim.trace import Trace
+from pytest_coordchaos.runtimes.sim.trace import PACK, Trace
 
 __all__ = ["Kernel"]
 
@@ -34,7 +34,6 @@ T = TypeVar("T")
 
 _STEPS_AT_ONCE = 200_000
 _NOTE_OF_LAST = 12
-_TRACE_AT_ONCE = 12_288
 
 
 class Kernel(Quiet):
@@ -44,7 +43,6 @@ class Kernel(Quiet):
         now_ns: Virtual time.
         node: The node whose callback runs; None: the experiment.
         cause: Number of the message that set off what runs now; 0: none.
-        steps: Callbacks run so far.
         trace: What happened.
         exited: Called with a node, and what left it, when SystemExit escapes one of its tasks.
     """
@@ -54,13 +52,13 @@ class Kernel(Quiet):
         Numbers.restart()
         self.now_ns = START_NS
         self.cause = 0
-        self.steps = 0
         self.trace = trace or Trace()
         self.exited: Callable[[SimNode, SystemExit], None] | None = None
         self._ready: deque[SimHandle] = deque()
         self._timers: list[tuple[int, int, SimHandle]] = []
         self._order = count()
         self._spent = 0
+        self._step = self.trace.name("step")
         self._names: dict[str, int] = {}
         self._task_names = count(1)
         self._factory: Callable[..., asyncio.Future[Any]] | None = None
@@ -98,54 +96,52 @@ class Kernel(Quiet):
         return self.run(_awaited(future))
 
     def _turn(self, until: asyncio.Future[Any], limit_ns: int | None) -> None:
-        ready, trace = self._ready, self.trace
-        step = trace.name("step")
-        while not until.done():
-            if not ready:
+        ready, done = self._ready, until.done
+        while not done():
+            if ready:
+                self._pass(ready)
+            else:
                 self._advance(limit_ns)
+
+    def _pass(self, ready: deque[SimHandle]) -> None:
+        """Run what is ready; what becomes ready meanwhile is for the next pass."""
+        self._spent += len(ready)
+        if self._spent > _STEPS_AT_ONCE:
+            raise Livelock(self.now_ns, self._spent, [label(handle._callback) for handle in list(ready)[:_NOTE_OF_LAST]])
+        put, now, names, step = self.trace.put, self.now_ns, self._names, self._step
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            callback = handle._callback
+            if callback is None:
                 continue
-            number = len(ready)
-            self._spent += number
-            self.steps += number
-            if self._spent > _STEPS_AT_ONCE:
-                raise Livelock(self.now_ns, self._spent, [label(handle._callback) for handle in list(ready)[:_NOTE_OF_LAST]])
-            put, now = trace.put, self.now_ns
-            for _ in range(number):
-                handle = ready.popleft()
-                callback = handle._callback
-                if callback is None:
-                    continue
-                context = handle._context
-                node = context.get(NODE)
-                if node is not None and node.halted:
-                    node.parked.append(handle)
-                    continue
-                self.node = node
-                self.cause = handle.cause
-                owner = getattr(callback, "__self__", None)
-                if type(owner) is SimTask:
-                    put((now, step, owner.number))
-                else:
-                    put((now, self._name(callback), 0 if node is None else node.number))
-                try:
-                    context.run(callback, *handle._args)
-                except BaseException as error:
-                    self._failed(error, handle, node)
-            if trace.pending >= _TRACE_AT_ONCE:
-                trace.flush()
+            context = handle._context
+            node = context.get(NODE)
+            if node is not None and node.halted:
+                node.parked.append(handle)
+                continue
+            self.node = node
+            self.cause = handle.cause
+            owner = getattr(callback, "__self__", None)
+            if type(owner) is SimTask:
+                put(PACK(now, step, owner.number))
+            else:
+                name = names.get(getattr(callback, "__qualname__", "")) or self._name(callback)
+                put(PACK(now, name, 0 if node is None else node.number))
+            try:
+                context.run(callback, *handle._args)
+            except BaseException as error:
+                self._failed(error, handle, node)
 
     def _name(self, callback: Callable[..., object]) -> int:
         text = getattr(callback, "__qualname__", None) or label(callback)
-        number = self._names.get(text)
-        if number is None:
-            number = self._names[text] = self.trace.name(text)
+        number = self._names[text] = self.trace.name(text)
         return number
 
     def _advance(self, limit_ns: int | None) -> None:
         """Time goes to the next timer; all that is due then becomes ready, in the order it was asked for."""
         timers = self._timers
         while timers and timers[0][2]._callback is None:
-            heapq.heappop(timers)
+            heappop(timers)
         if not timers:
             raise Deadlock(self.now_ns, self)
         when = timers[0][0]
@@ -155,7 +151,8 @@ class Kernel(Quiet):
         if when > self.now_ns:
             self.now_ns, self._spent = when, 0
         while timers and timers[0][0] <= when:
-            self._ready.append(heapq.heappop(timers)[2])
+            self._ready.append(heappop(timers)[2])
+        self.trace.settle()
 
     def _failed(self, error: BaseException, handle: SimHandle, node: SimNode | None) -> None:
         if isinstance(error, SystemExit) and node is not None and self.exited is not None:
@@ -182,7 +179,7 @@ class Kernel(Quiet):
         """Run at a virtual time: for the simulator's own events."""
         handle = SimHandle(callback, args, context, self.cause)
         if not self._over:
-            heapq.heappush(self._timers, (when_ns, next(self._order), handle))
+            heappush(self._timers, (when_ns, next(self._order), handle))
         return handle
 
     def call_at(self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None) -> SimHandle:

@@ -1,4 +1,4 @@
-"""Tasks and futures that hash by the order in which they were made.
+"""Tasks and futures that hash by a number that counts, tasks in the order in which they were made.
 
 asyncio keeps tasks in sets (`TaskGroup`, `asyncio.wait`, `all_tasks`), and a set's order follows the hash. The
 default hash is an address, which differs from run to run. The number must exist before `Task.__init__`, which puts the
@@ -47,15 +47,14 @@ class SimTask(asyncio.Task[Any]):
 
 
 class SimFuture(asyncio.Future[Any]):
-    """A future with its number."""
+    """A future that gets its number when its hash is first asked for: most futures never are in a set."""
 
     __slots__ = ("number",)
     number: int
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> SimFuture:
-        self = super().__new__(cls)
-        self.number = next(Numbers.futures)
-        return self
-
     def __hash__(self) -> int:
-        return self.number
+        try:
+            return self.number
+        except AttributeError:
+            self.number = next(Numbers.futures)
+            return self.number

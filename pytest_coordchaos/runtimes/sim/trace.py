@@ -7,16 +7,20 @@ records; the whole trace is kept only when it is asked for, which a replay of a 
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator
 from hashlib import blake2b
+from struct import Struct
 
-__all__ = ["Record", "Trace"]
+__all__ = ["PACK", "Record", "Trace"]
 
 Record = tuple[int, str, int]
 """(virtual nanoseconds, name of what ran, number): the task's number, the packet's digest, or 0."""
 
-_AT_ONCE = 3 * 4096
+_PACKED = Struct("=qqq")
+PACK = _PACKED.pack
+"""A record as bytes: virtual nanoseconds, the name's number, and the number."""
+
+_AT_ONCE = 4096
 _LAST = 64
 
 
@@ -25,17 +29,20 @@ class Trace:
 
     Args:
         keep: Keep every record, for `records`; otherwise only the hash and the last few.
+
+    Attributes:
+        put: Takes one record that `PACK` made. Whoever calls it often calls `settle` now and then.
     """
 
-    __slots__ = ("_buffer", "_hash", "_keep", "_names", "_old", "put")
+    __slots__ = ("_hash", "_keep", "_kept", "_names", "_pending", "put")
 
     def __init__(self, *, keep: bool = False) -> None:
-        self._buffer = array("q")
+        self._pending: list[bytes] = []
         self._hash = blake2b(digest_size=16)
         self._keep = keep
         self._names: dict[str, int] = {}
-        self._old = array("q")
-        self.put = self._buffer.extend
+        self._kept = bytearray()
+        self.put = self._pending.append
 
     def name(self, text: str) -> int:
         """The number of a name; new names enter the hash themselves."""
@@ -47,32 +54,30 @@ class Trace:
 
     def add(self, now_ns: int, name: str, number: int) -> None:
         """One record."""
-        self.put((now_ns, self.name(name), number))
-        if len(self._buffer) >= _AT_ONCE:
-            self.flush()
+        self.put(PACK(now_ns, self.name(name), number))
 
-    def flush(self) -> None:
-        """Put what was recorded into the hash; keep all of it, or the last records."""
-        buffer = self._buffer
-        self._hash.update(buffer.tobytes())
-        self._old = self._old + buffer if self._keep else (self._old + buffer)[-3 * _LAST :]
-        del buffer[:]
+    def settle(self) -> None:
+        """Put what was recorded into the hash when it has become much."""
+        if len(self._pending) >= _AT_ONCE:
+            self._flush()
 
-    @property
-    def pending(self) -> int:
-        """Numbers that wait to be hashed."""
-        return len(self._buffer)
+    def _flush(self) -> None:
+        data = b"".join(self._pending)
+        self._pending.clear()
+        self._hash.update(data)
+        self._kept += data
+        if not self._keep:
+            del self._kept[: -_LAST * _PACKED.size]
 
     @property
     def digest(self) -> str:
         """The hash so far, hexadecimal."""
-        self.flush()
+        self._flush()
         return self._hash.hexdigest()
 
     def records(self) -> Iterator[Record]:
         """The records that are kept, oldest first."""
-        self.flush()
+        self._flush()
         names = list(self._names)
-        old = self._old
-        for at in range(0, len(old), 3):
-            yield old[at], names[old[at + 1]], old[at + 2]
+        for now_ns, name, number in _PACKED.iter_unpack(bytes(self._kept)):
+            yield now_ns, names[name], number
