@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["CriticalPath", "Step", "paths_of"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One message on its way, or one forced write.
+class Step(NamedTuple):
+    """One message on its way, or one forced write. A tuple, because paths have many.
 
     Args:
         sender, receiver: Between whom; both the node, for a forced write.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pytest_coordchaos.cost.critical_path import CriticalPath
 
@@ -26,9 +27,8 @@ class LinkId:
         return f"{self.source}->{self.target}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """One framed message.
+class Message(NamedTuple):
+    """One framed message. A tuple, because ledgers hold many.
 
     Args:
         offered_ns: When its last byte arrived from the sender (CLOCK_MONOTONIC, shared by all

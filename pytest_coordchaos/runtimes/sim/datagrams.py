@@ -71,8 +71,8 @@ class SimDatagramTransport(asyncio.DatagramTransport):
         if not self._closing:
             loop = self.network.loop
             loop.cause = row or cause
-            if way.number >= 0:
-                self.network.ledger.ways[way.number].delivered += len(data)
+            if way.tally is not None:
+                way.tally.delivered += len(data)
             if row:
                 self.network.ledger.arrived(row, 1, loop.now_ns)
             self._protocol.datagram_received(data, sender)
@@ -109,11 +109,10 @@ def send(network: Network, sender: SimDatagramTransport, data: bytes, to: tuple[
     """Put a datagram on its link: a datagram is a message. What a cut way swallows is gone."""
     loop, (way, _) = network.loop, network.datagram_way(sender, to)
     row, cause, link = 0, loop.cause, way.link
-    if way.number >= 0:
-        tally = network.ledger.ways[way.number]
-        tally.offered += len(data)
+    if way.tally is not None:
+        way.tally.offered += len(data)
         frame = message_of(data, link.datagrams, link.protocol, link.classes)
-        row, _ = network.ledger.sent(way.number, (frame,), loop.now_ns, cause)
+        row, _ = network.ledger.sent(way.tally, (frame,), loop.now_ns, cause)
     loop.trace.add(loop.now_ns, "datagram", crc32(data) << 16 | len(data))
     packet = (data, row, int(row > 0), cause)
     if not data or (way.meddling is NOTHING and to not in sender.fates):

@@ -70,7 +70,7 @@ class Dialling:
 
     def accept(self, server: SimServer) -> None:
         network, loop, link = self.network, self.network.loop, self.link
-        up, down = framer_pair(link.protocol, link.classes) if link.up.number >= 0 else (None, None)
+        up, down = framer_pair(link.protocol, link.classes) if link.up.tally is not None else (None, None)
         near = SimTransport(network, link.up, self.caller, _extra(self.own, self.remote), up)
         far = SimTransport(network, link.down, server.owner, _extra(self.remote, self.own) | {"server": server}, down)
         near.peer, far.peer = far, near

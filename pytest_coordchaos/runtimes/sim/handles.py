@@ -22,6 +22,7 @@ class SimHandle(asyncio.TimerHandle):
     _callback: Callable[..., object] | None
     _args: Any
     _context: Context
+    _when: float
 
     def __init__(self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None, cause: int) -> None:
         # Not asyncio's own initializer: it asks the loop for its debug mode, and this runs for every step.

@@ -17,7 +17,7 @@ from pytest_coordchaos.relay.wire import Mark, WayTotals
 __all__ = ["Row", "SimLedger", "WayTally"]
 
 Row = list[Any]
-"""[offered_ns, delivered_ns (0: not yet), way (-1: a sync), class or node, size, operations, cause]"""
+"""[offered_ns, delivered_ns (0: not yet), the way's tally (None: a sync), class or node, size, operations, cause]"""
 
 _NOTHING: WayTotals = (0, 0, 0, 0)
 
@@ -32,12 +32,10 @@ class _Steps(Sequence[tuple[Step, int]]):
         return len(self._ledger.rows)
 
     def __getitem__(self, number: Any) -> Any:
-        offered, delivered, way, name, _, _, cause = self._ledger.rows[number]
-        if way < 0:
-            return Step(sender=name, receiver=name, name="sync", begun_ns=offered, ended_ns=delivered), cause
-        tally = self._ledger.ways[way]
-        step = Step(sender=tally.sender, receiver=tally.receiver, name=name, begun_ns=offered, ended_ns=delivered)
-        return step, cause
+        offered, delivered, tally, name, _, _, cause = self._ledger.rows[number]
+        if tally is None:
+            return Step(name, name, "sync", offered, delivered), cause
+        return Step(tally.sender, tally.receiver, name, offered, delivered), cause
 
 
 class WayTally:
@@ -61,21 +59,21 @@ class SimLedger:
     __slots__ = ("rows", "ways")
 
     def __init__(self) -> None:
-        self.rows: list[Row] = [[0, 0, -2, "", 0, (), 0]]
+        self.rows: list[Row] = [[0, 0, None, "", 0, (), 0]]
         self.ways: list[WayTally] = []
 
-    def new_link(self, link: LinkId, protocol: str) -> tuple[int, int]:
-        """Count a link from now on; returns the numbers of its two ways."""
-        self.ways.append(WayTally(link, link.source, link.target, protocol))
-        self.ways.append(WayTally(link, link.target, link.source, protocol))
-        return len(self.ways) - 2, len(self.ways) - 1
+    def new_link(self, link: LinkId, protocol: str) -> tuple[WayTally, WayTally]:
+        """Count a link from now on; returns the counts of its two ways."""
+        up, down = WayTally(link, link.source, link.target, protocol), WayTally(link, link.target, link.source, protocol)
+        self.ways += (up, down)
+        return up, down
 
-    def sent(self, way: int, frames: Sequence[Frame], now_ns: int, cause: int) -> tuple[int, int]:
+    def sent(self, tally: WayTally, frames: Sequence[Frame], now_ns: int, cause: int) -> tuple[int, int]:
         """Messages that a node offered together; returns the first one's row and how many."""
-        rows, tally = self.rows, self.ways[way]
+        rows = self.rows
         first = len(rows)
         for name, size, operations in frames:
-            rows.append([now_ns, 0, way, name, size, operations, cause])
+            rows.append([now_ns, 0, tally, name, size, operations, cause])
             tally.framed += size
         return first, len(frames)
 
@@ -86,7 +84,7 @@ class SimLedger:
 
     def synced(self, node: str, begun_ns: int, now_ns: int, cause: int) -> int:
         """A forced write of a node's disk is done; returns its row."""
-        self.rows.append([begun_ns, now_ns, -1, node, 0, (), cause])
+        self.rows.append([begun_ns, now_ns, None, node, 0, (), cause])
         return len(self.rows) - 1
 
     def mark(self, now_ns: int) -> Mark:
@@ -111,39 +109,25 @@ class SimLedger:
 
     def _paths(self, since: int, until: int) -> Mapping[int, CriticalPath]:
         """Of the operations answered between two rows."""
-        ways = self.ways
-        nodes = {way.receiver for way in ways[::2]}
+        nodes = {way.receiver for way in self.ways[::2]}
         requests: dict[int, int] = {}
         answers: dict[int, int] = {}
         for number in range(since, until):
-            _, _, way, _, _, operations, _ = self.rows[number]
-            if operations and way >= 0:
-                if ways[way].sender not in nodes:
+            _, _, tally, _, _, operations, _ = self.rows[number]
+            if operations and tally is not None:
+                if tally.sender not in nodes:
                     requests.update(dict.fromkeys(operations, number))
-                elif ways[way].receiver not in nodes:
+                elif tally.receiver not in nodes:
                     answers.update(dict.fromkeys(operations, number))
         both = ((operation, requests[operation], row) for operation, row in answers.items() if requests.get(operation, row) < row)
         return paths_of(_Steps(self), both, nodes)
 
     def _messages(self, since: int, until: int) -> list[Message]:
-        ways, found = self.ways, []
-        for offered, delivered, way, name, size, operations, _ in self.rows[since:until]:
-            if way < 0:
-                continue
-            tally = ways[way]
-            found.append(
-                Message(
-                    offered_ns=offered,
-                    delivered_ns=delivered or None,
-                    link=tally.link,
-                    sender=tally.sender,
-                    receiver=tally.receiver,
-                    message_class=name,
-                    size_bytes=size,
-                    operations=operations,
-                )
-            )
-        return found
+        return [
+            Message(offered, delivered or None, tally.link, tally.sender, tally.receiver, name, size, operations)
+            for offered, delivered, tally, name, size, operations, _ in self.rows[since:until]
+            if tally is not None
+        ]
 
     def _totals(self, since: tuple[WayTotals, ...], until: tuple[WayTotals, ...]) -> list[LinkTotals]:
         totals = []

@@ -10,6 +10,7 @@ from pytest_coordchaos.cost.ledger import LinkId
 from pytest_coordchaos.faults.model import DirectionState, LinkMode
 from pytest_coordchaos.relay.frame_formats import DatagramFormat, format_of
 from pytest_coordchaos.runtimes.sim.fates import NOTHING, Meddling
+from pytest_coordchaos.runtimes.sim.ledger import WayTally
 from pytest_coordchaos.runtimes.sim.tape import Stream
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Way:
     """One direction of one link.
 
     Attributes:
-        number: Its number in the ledger; -1: not counted (a node to itself, and probes).
+        tally: Its counts in the ledger; None: not counted (a node to itself, and probes).
         blocked, refused: What faults say now.
         surely_held: What a cut holds back now goes on when it is lifted, whatever the draw.
         delay_ns: What faults add to each packet.
@@ -90,14 +91,14 @@ class Way:
         "kept",
         "link",
         "meddling",
-        "number",
         "refused",
         "surely_held",
+        "tally",
     )
 
-    def __init__(self, link: Link, number: int, timing: Timing, draws: Stream) -> None:
+    def __init__(self, link: Link, tally: WayTally | None, timing: Timing, draws: Stream) -> None:
         self.link = link
-        self.number = number
+        self.tally = tally
         self.blocked = self.refused = self.surely_held = False
         self.delay_ns = 0
         self.meddling: Meddling = NOTHING
@@ -142,6 +143,14 @@ class Link:
     datagrams: DatagramFormat = field(init=False)
     connections: dict[SimTransport, None] = field(default_factory=dict)
     """The diallers' ends of open connections."""
+    talker: Way | None = None
+    """The way on which bytes went last."""
 
     def __post_init__(self) -> None:
         self.datagrams = DatagramFormat(format_of(self.protocol, self.classes))
+
+    def turned(self, way: Way) -> None:
+        """Bytes come from the other end than the last ones."""
+        if self.talker is not None and self.up.tally is not None:
+            self.up.tally.turns += 1
+        self.talker = way

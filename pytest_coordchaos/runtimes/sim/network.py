@@ -63,7 +63,6 @@ class Network:
         self.hosts = {name: f"10.0.0.{number}" for number, name in enumerate(names, start=1)}
         self.lives: list[SimNode] = []  # dead ones too: what they left must not be collected, or its clean-up would run
         self.unpowered: set[str] = set()
-        self.talkers: dict[Link, Way] = {}
         self._names = {host: name for name, host in self.hosts.items()}
         self._ports = ports
         self._links: dict[tuple[str, str, int], Link] = {}
@@ -105,11 +104,11 @@ class Network:
         name, protocol, classes = self._ports.get(number, (str(number), "bytes", {}))
         link = Link(LinkId(source, target, name), protocol, classes)
         if source in (target, PROBE_HOST):
-            ways, timing = (-1, -1), _SELF
+            up, down, timing = None, None, _SELF
         else:
-            ways = self.ledger.new_link(link.id, protocol)
+            up, down = self.ledger.new_link(link.id, protocol)
             timing = self.model.clients if source == CLIENTS else self.model.nodes
-        link.up, link.down = (Way(link, way, timing, self.draws) for way in ways)
+        link.up, link.down = (Way(link, tally, timing, self.draws) for tally in (up, down))
         for way, state in zip((link.up, link.down), self._states_of(link), strict=True):
             way.set_state(state)
         return link
@@ -146,13 +145,6 @@ class Network:
             else:
                 wait_ns = draws.below(model.longest_retry_ns) if model.longest_retry_ns else 0
                 self.loop.call_at_ns(self.loop.now_ns + wait_ns, end.release, context=end.context)
-
-    def turned(self, way: Way) -> None:
-        """Bytes come from the other end than the last ones."""
-        link = way.link
-        if link in self.talkers:
-            self.ledger.ways[link.up.number].turns += 1
-        self.talkers[link] = way
 
     # -- listening ---------------------------------------------------------------------------------
 

@@ -49,6 +49,7 @@ class SimTransport(Answering):
     def __init__(self, network: Network, way: Way, owner: SimNode | None, extra: dict[str, Any], framer: Framer | None) -> None:
         super().__init__(extra)
         self.network = network
+        self.loop = network.loop
         self.way = way
         self.owner = owner
         self.peer: SimTransport = self
@@ -113,7 +114,7 @@ class SimTransport(Answering):
         """asyncio: hand over what was kept."""
         if self._reading_paused:
             self._reading_paused = False
-            self.network.loop.call_soon(self._drain, context=self.context)
+            self.loop.call_soon(self._drain, context=self.context)
 
     def is_reading(self) -> bool:
         """asyncio: neither paused nor closed."""
@@ -128,16 +129,17 @@ class SimTransport(Answering):
     # -- sending -----------------------------------------------------------------------------------
 
     def _send(self, data: bytes) -> None:
-        network, way = self.network, self.way
-        loop, cause, first, number = network.loop, network.loop.cause, 0, 0
+        loop, way, first, number = self.loop, self.way, 0, 0
+        cause = loop.cause
         if way.meddling is not NOTHING or self._fates is not None:
             self._fates = fitted(self, self._fates)
-        if way.number >= 0:
-            network.ledger.ways[way.number].offered += len(data)
-            if network.talkers.get(way.link) is not way:
-                network.turned(way)
+        tally = way.tally
+        if tally is not None:
+            tally.offered += len(data)
+            if way.link.talker is not way:
+                way.link.turned(way)
             if self._feed is not None and (frames := self._feed(data)):
-                first, number = network.ledger.sent(way.number, frames, loop.now_ns, cause)
+                first, number = self.network.ledger.sent(tally, frames, loop.now_ns, cause)
                 cause = first + number - 1
         loop.trace.add(loop.now_ns, "send", crc32(data) << 16 | len(data) & 0xFFFF)
         self._offer((data, first, number, cause))
@@ -149,7 +151,7 @@ class SimTransport(Answering):
             self._fates.put(packet)
 
     def _send_mark(self, mark: bytes) -> None:
-        self._offer((mark, 0, 0, self.network.loop.cause))
+        self._offer((mark, 0, 0, self.loop.cause))
 
     def _send_fin(self) -> None:
         if not self._fin_sent:
@@ -158,11 +160,11 @@ class SimTransport(Answering):
 
     def transmit(self, packet: Packet) -> None:
         """Put a packet on the way."""
-        loop = self.network.loop
-        if packet[0] is not _FIN and packet[0] is not _RST:
-            self._unread += len(packet[0])
+        loop, peer, data = self.loop, self.peer, packet[0]
+        if data is not _FIN and data is not _RST:
+            self._unread += len(data)
         self.due_ns = due = max(self.due_ns, loop.now_ns + self.way.latency_ns())
-        loop.call_at_ns(due, self.peer.arrive, packet, context=self.peer.context)
+        loop.call_at_ns(due, peer.arrive, packet, context=peer.context)
 
     def _flush(self) -> None:
         while self._outbox and self._unread < WINDOW_BYTES and not self._lost:
@@ -227,19 +229,20 @@ class SimTransport(Answering):
 
     def _hand_over(self, packet: Packet) -> None:
         data, first, number, cause = packet
-        network, sender = self.network, self.peer
-        network.loop.cause = cause
+        loop, sender = self.loop, self.peer
+        loop.cause = cause
         if data is _FIN:
             if not self._closing and not self._protocol.eof_received():
                 self.close()
             return
         sender._unread -= len(data)
         if sender._outbox:
-            network.loop.call_soon(sender._flush, context=sender.context)
-        if sender.way.number >= 0:
-            network.ledger.ways[sender.way.number].delivered += len(data)
+            loop.call_soon(sender._flush, context=sender.context)
+        tally = sender.way.tally
+        if tally is not None:
+            tally.delivered += len(data)
             if number:
-                network.ledger.arrived(first, number, network.loop.now_ns)
+                self.network.ledger.arrived(first, number, loop.now_ns)
         if self._closing:
             return
         protocol = self._protocol
@@ -252,7 +255,7 @@ class SimTransport(Answering):
 
     def reset(self) -> None:
         """A reset reaches this end, as if from the network."""
-        self.network.loop.call_soon(self._take, (_RST, 0, 0, self.network.loop.cause), context=self.context)
+        self.loop.call_soon(self._take, (_RST, 0, 0, self.loop.cause), context=self.context)
 
     def reset_both(self) -> None:
         """A reset reaches either end."""
@@ -280,7 +283,7 @@ class SimTransport(Answering):
                 self._send_mark(_RST)
             else:
                 self._send_fin()
-        self.network.loop.call_soon(self._tell_lost, error, context=self.context)
+        self.loop.call_soon(self._tell_lost, error, context=self.context)
 
     def _tell_lost(self, error: Exception | None) -> None:
         self._lost = True
