@@ -103,7 +103,7 @@ class SimLedger:
             forced_writes=tuple(
                 ForcedWrite(node=row[3], begun_ns=row[0], ended_ns=row[1])
                 for row in self.rows[since.row : until.row]
-                if row[2] == -1
+                if row[2] is None
             ),
         )
 
