@@ -29,6 +29,7 @@ class SimHandle(asyncio.TimerHandle):
         self._callback = callback
         self._args = args
         self._context = copy_context() if context is None else context
+        self._when = 0.0
         self.cause = cause
 
     def cancel(self) -> None:

@@ -15,7 +15,7 @@ import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextvars import Context
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Any, TypeVar
 
@@ -208,7 +208,7 @@ class Kernel(Quiet):
         for place, (_, order, handle) in enumerate(timers):
             if handle._when and handle._callback is not None and handle._context.get(NODE) is node:
                 timers[place] = (max(self.now_ns, node.clock.virtual_ns(round(handle._when * 1e9))), order, handle)
-        heapq.heapify(timers)
+        heapify(timers)
 
     def wake(self, node: SimNode) -> None:
         """A paused node goes on: what was put aside runs now, in order."""
