@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
 
 import pytest
 
@@ -83,29 +86,56 @@ def test_a_timer_that_is_still_to_come_takes_at_least_a_nanosecond() -> None:
     assert Kernel().run(story()) <= 3
 
 
-def test_a_deadlock_names_every_waiting_await() -> None:
-    async def inner() -> None:
+def test_a_deadlock_names_every_waiting_await_down_to_the_last() -> None:
+    rig = Rig()
+
+    async def numbers() -> AsyncIterator[int]:
+        yield 1
         await asyncio.Event().wait()
 
-    async def story() -> None:
-        task = asyncio.create_task(inner(), name="the waiter")
-        await task
+    async def reads() -> None:
+        async for _ in numbers():
+            pass
+
+    async def locks() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(reads(), name="the reader")
+            condition = asyncio.Condition()
+            async with condition:
+                await condition.wait()
 
     with pytest.raises(Deadlock) as caught:
-        Kernel().run(story())
+        rig.run(rig_story(rig, locks()))
 
-    assert "the waiter" in str(caught.value)
-    assert "inner (test_kernel.py:" in str(caught.value)
-    assert "Event.wait" in str(caught.value)
+    first, *lines = str(caught.value).splitlines()
+    assert first.endswith("nothing is ready, no timer is set; 3 tasks wait:")
+    steps = [re.sub(r":\d+", "", line.strip(" |")) for line in lines]
+    local = "test_a_deadlock_names_every_waiting_await_down_to_the_last.<locals>."
+    assert steps == [
+        "- Task-1: rig_story (test_kernel.py) > task Task-2",
+        f"a Task-2: {local}locks (test_kernel.py) > Condition.wait (locks.py)",
+        f"a the reader: {local}reads (test_kernel.py) > {local}numbers (test_kernel.py) > Event.wait (locks.py)",
+    ]
 
 
-def test_a_livelock_is_told_from_progress() -> None:
+async def rig_story(rig: Rig, work: Coroutine[Any, Any, None]) -> None:
+    await rig.on("a", work)
+
+
+def test_a_livelock_is_told_from_progress_and_names_what_spins_and_what_waits() -> None:
     async def spin() -> None:
         while True:  # noqa: ASYNC110 - it waits for nothing
             await asyncio.sleep(0)
 
-    with pytest.raises(Livelock, match=r"200001 steps in one instant; ready: .*spin"):
-        Kernel().run(spin())
+    async def story() -> None:
+        await asyncio.create_task(spin(), name="the spinner")
+
+    with pytest.raises(Livelock, match=r"200001 steps in one instant; ready: .*spin; 2 tasks wait:") as caught:
+        Kernel().run(story())
+
+    assert "story (test_kernel.py:" in str(caught.value)
+    assert " > task the spinner\n" in str(caught.value)
+    assert re.search(r"- the spinner: \S+spin \(test_kernel.py:\d+\) > sleep \(tasks.py:\d+\)", str(caught.value))
 
 
 def test_a_limit_of_virtual_time_ends_what_never_would() -> None:

@@ -107,7 +107,8 @@ class Kernel(Quiet):
         """Run what is ready; what becomes ready meanwhile is for the next pass."""
         self._spent += len(ready)
         if self._spent > _STEPS_AT_ONCE:
-            raise Livelock(self.now_ns, self._spent, [label(handle._callback) for handle in list(ready)[:_NOTE_OF_LAST]])
+            next_ones = [label(handle._callback) for handle in list(ready)[:_NOTE_OF_LAST]]
+            raise Livelock(self.now_ns, self._spent, next_ones, self)
         put, now, names, step = self.trace.put, self.now_ns, self._names, self._step
         for _ in range(len(ready)):
             handle = ready.popleft()

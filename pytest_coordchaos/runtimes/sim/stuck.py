@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
@@ -36,9 +37,9 @@ class TimeOver(Stuck):
 class Livelock(Stuck):
     """Steps follow steps and time does not go on."""
 
-    def __init__(self, now_ns: int, steps: int, ready: Sequence[str]) -> None:
+    def __init__(self, now_ns: int, steps: int, ready: Sequence[str], loop: asyncio.AbstractEventLoop) -> None:
         listed = ", ".join(dict.fromkeys(ready))
-        super().__init__(f"livelock at {_at(now_ns)}: {steps} steps in one instant; ready: {listed}")
+        super().__init__(_text(f"livelock at {_at(now_ns)}: {steps} steps in one instant; ready: {listed}", loop))
 
 
 def waiting(loop: asyncio.AbstractEventLoop) -> list[str]:
@@ -67,9 +68,25 @@ def _awaits(task: asyncio.Task[Any]) -> str:
     steps: list[str] = []
     waited: Any = task.get_coro()
     while waited is not None:
-        frame = getattr(waited, "cr_frame", None) or getattr(waited, "gi_frame", None) or getattr(waited, "ag_frame", None)
-        if frame is None:
+        frame = _part(waited, "cr_frame", "gi_frame", "ag_frame")
+        if frame is not None:
+            steps.append(f"{frame.f_code.co_qualname} ({PurePath(frame.f_code.co_filename).name}:{frame.f_lineno})")
+            waited = _part(waited, "cr_await", "gi_yieldfrom", "ag_await")
+        elif isinstance(waited, asyncio.Task):
+            steps.append(f"task {waited.get_name()}")
             break
-        steps.append(f"{frame.f_code.co_qualname} ({PurePath(frame.f_code.co_filename).name}:{frame.f_lineno})")
-        waited = getattr(waited, "cr_await", None) or getattr(waited, "gi_yieldfrom", None) or getattr(waited, "ag_await", None)
+        else:
+            waited = _behind(waited)
     return " > ".join(steps) or "starting"
+
+
+def _part(waited: Any, *names: str) -> Any:
+    return next((found for name in names if (found := getattr(waited, name, None)) is not None), None)
+
+
+def _behind(waited: Any) -> Any:
+    """What a nameless awaitable of the interpreter stands for: a step of an async generator, a future's iterator."""
+    found = [
+        one for one in gc.get_referents(waited) if isinstance(one, asyncio.Task) or _part(one, "cr_frame", "gi_frame", "ag_frame")
+    ]
+    return found[0] if found else None
