@@ -11,7 +11,7 @@ from pytest_coordchaos.checkers.registers import REGISTER_FS, cas_register, key_
 from pytest_coordchaos.errors import UsageError
 from pytest_coordchaos.history.model import History
 
-__all__ = ["MODELS", "infer_model", "model_of"]
+__all__ = ["MODELS", "infer_model", "model_of", "of_objects"]
 
 MODELS: Mapping[str, Callable[..., Model]] = {
     "register": register,
@@ -22,7 +22,16 @@ MODELS: Mapping[str, Callable[..., Model]] = {
 }
 """Model name -> factory."""
 
+_KNOWN_FS = REGISTER_FS | {"acquire", "release", "txn"}
 _ONE_REGISTER_FS = REGISTER_FS - {"delete", "append"}
+
+
+def of_objects(history: History, options: Mapping[str, object]) -> History:
+    """The history without questions to nodes: operations without a key that no built-in model knows, where others are."""
+    if isinstance(options.get("model"), Model):
+        return history  # who made a model says what it knows
+    own = tuple(op for op in history if op.f in _KNOWN_FS or op.key is not None)
+    return History(own) if own else history
 
 
 def model_of(history: History, options: Mapping[str, object]) -> Model | None:

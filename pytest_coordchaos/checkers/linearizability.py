@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_coordchaos.checkers.choosing import model_of
+from pytest_coordchaos.checkers.choosing import model_of, of_objects
 from pytest_coordchaos.checkers.counterexample import minimised, timeline
 from pytest_coordchaos.checkers.invariant import Invariant, Options
 from pytest_coordchaos.checkers.linearizable import Budget, Finding, examine, objects_of
@@ -28,6 +28,7 @@ def check_linearizable(history: History, options: Options) -> Verdict:
             before), `now_s` (a clock in seconds for the budget).
     """
     budget = _budget(options)
+    history = of_objects(history, options)
     context = options.get("context")
     if isinstance(context, History) and history.operations:
         start_ns = min(op.invoke_ns for op in history)

@@ -14,11 +14,12 @@ from typing import Any
 
 from pytest_coordchaos import Call, Client, Failed
 from reference_systems.kit.frames import Frame, FrameDecoder, encode
-from reference_systems.raft_kv.messages import REQUEST, RESPONSE
+from reference_systems.raft_kv.messages import REQUEST, RESPONSE, STATUS, STATUS_OK
 
 __all__ = ["RaftClient", "SessionExpired", "client"]
 
 PORT = "client"
+READS = ("get", "state")
 _PAUSE_S = 0.025
 _ATTEMPT_S = 0.4  # above an election timeout: a leader that was cut off says so within it
 _OWN_SHARE = 0.95  # of the call's timeout: the client knows better than its driver what surely did not happen
@@ -39,14 +40,15 @@ class _Link:
         self._decoder = FrameDecoder()
         self._frames: list[Frame] = []
 
-    async def ask(self, operation: int, body: dict[str, Any]) -> dict[str, Any]:
-        """Send a request and wait for the answer that carries its operation id."""
+    async def ask(self, operation: int, body: dict[str, Any] | None) -> dict[str, Any]:
+        """Send a request (None: for the node's own state) and wait for the answer that carries its operation id."""
         operations = (operation,) if operation else ()
-        text = json.dumps(body, separators=(",", ":")).encode()
-        self._writer.write(encode(Frame(kind=REQUEST, operations=operations, body=text)))
+        text = b"" if body is None else json.dumps(body, separators=(",", ":")).encode()
+        kind, wanted = (STATUS, STATUS_OK) if body is None else (REQUEST, RESPONSE)
+        self._writer.write(encode(Frame(kind=kind, operations=operations, body=text)))
         while True:
             for frame in self._frames:
-                if frame.kind == RESPONSE and frame.operations == operations:
+                if frame.kind == wanted and frame.operations == operations:
                     self._frames = []
                     answer: dict[str, Any] = json.loads(frame.body)
                     return answer
@@ -85,14 +87,15 @@ class RaftClient:
 
     def __init__(self, cluster: Any, node: str) -> None:
         self._cluster = cluster
-        self._target = node
+        self._node = self._target = node
         self._link: _Link | None = None
         self._session = 0
         self._number = 0
         self._uncertain = False
 
     async def call(self, call: Call) -> Any:
-        """Perform one operation within its timeout; returns the value of a get, whether a cas matched, None for put and delete.
+        """Perform one operation within its timeout; returns the value of a get, whether a cas matched, None for put and
+        delete, and of `state` what the node says of itself (`node.RaftNode.status`).
 
         Raises:
             Failed: It surely did not happen.
@@ -110,13 +113,15 @@ class RaftClient:
                         await asyncio.sleep(_PAUSE_S)
         except TimeoutError:
             self.close()
-            if call.f == "get" or not self._uncertain:
+            if call.f in READS or not self._uncertain:
                 raise Failed(f"{call.f} was not done within {call.timeout_s} s: {reason}") from None
             raise TimeoutError(f"{call.f} may or may not have happened: {reason}") from None
         return outcome.value
 
     async def _attempt(self, call: Call) -> _Done | _Again:
         """Ask one node once."""
+        if call.f == "state":
+            return await self._state(call)
         body = {"f": call.f, "key": call.key}
         if call.f != "get":
             if not self._session:
@@ -130,6 +135,11 @@ class RaftClient:
         if answer["status"] not in ("lost", "unknown"):
             self._uncertain = before  # this attempt was answered for good; an earlier one may be open
         return self._judge(call, answer)
+
+    async def _state(self, call: Call) -> _Done | _Again:
+        self._go_to(self._node)
+        answer = await self._ask(call.id, None, call.timeout_s)
+        return _Again(reason=answer["reason"]) if answer.get("status") in ("refused", "lost") else _Done(value=answer)
 
     def _judge(self, call: Call, answer: dict[str, Any]) -> _Done | _Again:
         status = answer["status"]
@@ -163,7 +173,7 @@ class RaftClient:
             self.close()
             self._target = node
 
-    async def _ask(self, operation: int, body: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+    async def _ask(self, operation: int, body: dict[str, Any] | None, timeout_s: float) -> dict[str, Any]:
         """The node's answer; status "refused": it was never asked, "lost": it did not answer."""
         status = "refused"
         try:
@@ -196,4 +206,4 @@ async def _close(connection: RaftClient) -> None:
 
 
 client = Client(connect=_connect, call=_call, close=_close)
-"""The client record for workloads: f in get, put, cas (value [expected, new]) and delete; keys are strings."""
+"""The client record for workloads: f in get, put, cas (value [expected, new]) and delete, keys are strings; and state."""

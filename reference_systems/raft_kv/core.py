@@ -30,6 +30,7 @@ from reference_systems.raft_kv.messages import (
     VoteOk,
 )
 from reference_systems.raft_kv.replica import Replica, Stored, Write
+from reference_systems.raft_kv.voters import Voters
 
 __all__ = ["Raft", "Role"]
 
@@ -54,6 +55,9 @@ class Raft:
         now: Monotonic seconds, as in every call.
     """
 
+    replica_type: type[Replica] = Replica
+    leadership_type: type[Leadership] = Leadership
+
     def __init__(
         self, *, name: str, nodes: Sequence[str], config: Config, rng: random.Random, stored: Stored, now: float
     ) -> None:
@@ -61,7 +65,7 @@ class Raft:
         self.peers = tuple(node for node in nodes if node != name)
         self.role = Role.FOLLOWER
         self.leader: str | None = None
-        self.replica = Replica(stored)
+        self.replica = self.replica_type(stored, Voters(tuple(nodes)))
         self.applied = 0
         self._restore = stored.snapshot
         if stored.snapshot:
@@ -188,7 +192,7 @@ class Raft:
         replica, current = self.replica, message.term == self.term
         if isinstance(message, Append):
             stale = AppendOk(term=self.term, seq=message.seq, ok=False)
-            replica.send_when_durable(sender, accept_append(replica, message) if current else stale)
+            replica.send_when_durable(sender, self._accept(message) if current else stale)
         elif isinstance(message, SnapshotChunk):
             replica_offset = self._on_chunk(message) if current else 0
             replica.send_when_durable(sender, SnapshotOk(term=self.term, seq=message.seq, offset=replica_offset))
@@ -200,14 +204,20 @@ class Raft:
             ok = ReadIndexOk(term=self.term, round=message.round, operations=message.operations)
             replica.send_when_term_durable(sender, ok)
 
+    def _accept(self, message: Append) -> AppendOk:
+        return accept_append(self.replica, message)
+
     def _on_chunk(self, chunk: SnapshotChunk) -> int:
         if chunk.index <= self.replica.commit:
             return chunk.total  # all of it is here already
         offset, snapshot = self._receiver.add(chunk)
         if snapshot:
-            self.replica.install_snapshot(snapshot)
-            self.applied, self._restore = snapshot.index, snapshot
+            self._install(snapshot)
         return offset
+
+    def _install(self, snapshot: Snapshot) -> None:
+        self.replica.install_snapshot(snapshot)
+        self.applied, self._restore = snapshot.index, snapshot
 
     def _on_reply(self, sender: str, message: Message, now: float) -> None:
         if isinstance(message, VoteOk):
@@ -225,16 +235,23 @@ class Raft:
     # Elections
 
     def _await_leader(self, now: float) -> None:
-        self._election_due = now + self._rng.uniform(*self._config.election_s)
+        self._election_due = now + self._timeout_s()
+
+    def _timeout_s(self) -> float:
+        return self._rng.uniform(*self._config.election_s)
 
     def _follow(self, term: int, leader: str | None, now: float) -> None:
         if term > self.term:
             self.replica.set_term(term, "")
         if self._leading and leader:
-            raise AssertionError(f"{leader} leads term {term}, and so does {self.name}")
+            self._meet(leader, term)
         if leader or self._leading:
             self._await_leader(now)
         self.role, self.leader, self._leading = Role.FOLLOWER, leader, None
+
+    def _meet(self, leader: str, term: int) -> None:
+        """Another leader of the own term: what it says would not be what this one acknowledged."""
+        raise AssertionError(f"{leader} leads term {term}, and so does {self.name}")
 
     def _campaign(self, now: float) -> None:
         self.role, self.leader = Role.CANDIDATE, None
@@ -251,18 +268,24 @@ class Raft:
 
     def _on_vote(self, candidate: str, ask: Vote, now: float) -> None:
         """Grant one vote per term, and only to a log at least as up to date as ours (§5.4.1)."""
-        replica, log = self.replica, self.replica.log
-        fresh = (ask.last_term, ask.last_index) >= (log.last_term, log.last_index)
-        granted = ask.term == self.term and fresh and replica.vote in ("", candidate)
+        replica = self.replica
+        granted = ask.term == self.term and self._up_to_date(ask) and self._may_vote_for(candidate)
         if granted:
             if not replica.vote:
                 replica.set_term(self.term, candidate)
             self._await_leader(now)
         replica.send_when_durable(candidate, VoteOk(term=self.term, granted=granted))
 
+    def _up_to_date(self, ask: Vote) -> bool:
+        log = self.replica.log
+        return (ask.last_term, ask.last_index) >= (log.last_term, log.last_index)
+
+    def _may_vote_for(self, candidate: str) -> bool:
+        return self.replica.vote in ("", candidate)
+
     def _count_votes(self, now: float) -> None:
         """The own vote counts when it is durable."""
-        own = self.replica.durable >= self.replica.hard_written
-        if len(self._votes) + own > (len(self.peers) + 1) // 2:
+        own = [self.name] if self.replica.durable >= self.replica.hard_written else []
+        if self.replica.voters.are_majority([*self._votes, *own]):
             self.role, self.leader = Role.LEADER, self.name
-            self._leading = Leadership(self.replica, self._config, self.peers, now)
+            self._leading = self.leadership_type(self.replica, self._config, self.name, self.peers, now)

@@ -38,7 +38,8 @@ class Progress:
 class Leadership:
     """The leader's volatile state of one term."""
 
-    def __init__(self, replica: Replica, config: Config, peers: Sequence[str], now: float) -> None:
+    def __init__(self, replica: Replica, config: Config, name: str, peers: Sequence[str], now: float) -> None:
+        self._name = name
         self._replica = replica
         self._config = config
         self._retry_s = config.election_s[1]
@@ -119,14 +120,15 @@ class Leadership:
             progress.match = max(progress.match, reply.match)
             progress.next = max(progress.next, progress.match + 1)
         elif current:
-            progress.next = max(progress.match + 1, min(progress.next - 1, self._retry_index(reply)))
+            progress.next = self._back_off(progress, reply)
         self.advance()
         self._replicate(peer, now)
 
-    def _retry_index(self, reply: AppendOk) -> int:
+    def _back_off(self, progress: Progress, reply: AppendOk) -> int:
         """Where to try next after a refusal: thesis §3.3, backing off a whole term at a time."""
         last = self._replica.log.last_of_term(reply.conflict_term) if reply.conflict_term else None
-        return reply.conflict_index if last is None else last + 1
+        wanted = reply.conflict_index if last is None else last + 1
+        return max(progress.match + 1, min(progress.next - 1, wanted))
 
     def on_snapshot_ok(self, peer: str, reply: SnapshotOk, now: float) -> None:
         """Send the next chunk, or go on with appends after the snapshot."""
@@ -152,11 +154,14 @@ class Leadership:
     def advance(self) -> None:
         """Commit what a majority holds durably, if it is of this term (§5.4.2, figure 8)."""
         replica = self._replica
-        held = sorted([replica.durable_index, *(p.match for p in self.progress.values())], reverse=True)
-        index = held[len(held) // 2]
-        if index > replica.commit and replica.log.term_at(index) == replica.term:
+        held = {peer: progress.match for peer, progress in self.progress.items()}
+        index = replica.voters.held({self._name: replica.durable_index, **held})
+        if index > replica.commit and self._may_commit(index):
             replica.commit = index
             self._next_round()
+
+    def _may_commit(self, index: int) -> bool:
+        return self._replica.log.term_at(index) == self._replica.term
 
     def tick(self, now: float) -> None:
         """Heartbeats when due; appends again when they went unanswered for too long."""
@@ -176,8 +181,9 @@ class Leadership:
 
     def lost_quorum(self, now: float) -> bool:
         """No majority (self included) was heard for an election timeout."""
-        recent = sum(now - p.heard <= self._config.election_s[1] for p in self.progress.values())
-        return recent + 1 <= (len(self.progress) + 1) // 2
+        since = now - self._config.election_s[1]
+        recent = [peer for peer, progress in self.progress.items() if progress.heard >= since]
+        return not self._replica.voters.are_majority([self._name, *recent])
 
     def forgive(self, now: float) -> None:
         """This server itself did not run for a while: what it did not hear then proves nothing."""
@@ -190,9 +196,8 @@ class Leadership:
         self._next_round()
 
     def _next_round(self) -> None:
-        """Start a round for all who wait. Not before an entry of this term is committed: until then the
-        commit index may lie behind what an earlier leader acknowledged (§8; thesis §6.4)."""
-        if self._asked or not self._waiting or self._replica.commit < self.first_index:
+        """Start a round for all who wait."""
+        if self._asked or not self._waiting or not self._may_read():
             return
         self._asked, self._waiting = self._waiting, []
         self._round += 1
@@ -201,9 +206,14 @@ class Leadership:
             self._replica.send(peer, ReadIndex(term=self._replica.term, round=self._round, operations=operations))
         self._finish_round()
 
+    def _may_read(self) -> bool:
+        """Not before an entry of this term is committed: until then the commit index may lie behind what an
+        earlier leader acknowledged (§8; thesis §6.4)."""
+        return self._replica.commit >= self.first_index
+
     def _finish_round(self) -> None:
-        confirmed = 1 + sum(p.round >= self._round for p in self.progress.values())
-        if self._asked and confirmed > (len(self.progress) + 1) // 2:
+        confirmed = [peer for peer, progress in self.progress.items() if progress.round >= self._round]
+        if self._asked and self._replica.voters.are_majority([self._name, *confirmed]):
             self.answered.extend(token for token, _ in self._asked)
             self._asked = []
             self._next_round()

@@ -19,7 +19,7 @@ from reference_systems.raft_kv.replica import Stored
 from reference_systems.raft_kv.requests import BadRequest, Request, parse
 from reference_systems.raft_kv.state_machine import StateMachine
 
-__all__ = ["RaftNode", "main"]
+__all__ = ["RaftNode", "main", "serve"]
 
 CLIENT_PORT = "client"
 Respond = Callable[[dict[str, Any]], object]
@@ -27,8 +27,13 @@ Respond = Callable[[dict[str, Any]], object]
 
 async def main(env: Env) -> None:
     """Recover, listen, serve for ever. Any error of the disk ends the node."""
+    await serve(env, RaftNode)
+
+
+async def serve(env: Env, node: type[RaftNode]) -> None:
+    """`main`, with that class of node."""
     durable, stored = await Durable.open(env.disk)
-    await RaftNode(env, Config.of(env.options), durable, stored).run()
+    await node(env, Config.of(env.options), durable, stored).run()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +55,17 @@ class _Reading:
 class RaftNode:
     """One server of the store."""
 
+    raft_type: type[Raft] = Raft
+    machine_type: type[StateMachine] = StateMachine
+
     def __init__(self, env: Env, config: Config, durable: Durable, stored: Stored) -> None:
         self._env = env
         self._config = config
         self._durable = durable
-        self._machine = StateMachine(int(config.max_sessions))
-        self._raft = Raft(name=env.name, nodes=env.nodes, config=config, rng=env.random, stored=stored, now=env.clock.now())
+        self._machine = self.machine_type(int(config.max_sessions))
+        self._raft = self.raft_type(
+            name=env.name, nodes=env.nodes, config=config, rng=env.random, stored=stored, now=env.clock.now()
+        )
         self._peers = Peers(env, unanswered_s=2 * config.election_s[1], receive=self._on_message, connected=self._on_connected)
         self._proposed: dict[int, _Proposed] = {}
         self._reading: dict[int, _Reading] = {}
@@ -197,6 +207,7 @@ class RaftNode:
             "leader": raft.leader,
             "commit": raft.replica.commit,
             "applied": raft.applied,
+            "digests": self._machine.digests(raft.applied),
             "last_index": raft.replica.log.last_index,
             "snapshot_index": raft.replica.snapshot.index if raft.replica.snapshot else 0,
         }

@@ -7,11 +7,11 @@ before it is durable; so an acknowledgement or a vote is never a promise that a 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from reference_systems.raft_kv.log import RaftLog, Snapshot
 from reference_systems.raft_kv.messages import Entry, Message
+from reference_systems.raft_kv.voters import Voters
 
 __all__ = ["Appended", "HardState", "Replica", "SaveSnapshot", "Stored", "Write"]
 
@@ -60,7 +60,8 @@ class Stored:
 class Replica:
     """The state that all roles share, its pending writes and its outgoing messages."""
 
-    def __init__(self, stored: Stored) -> None:
+    def __init__(self, stored: Stored, voters: Voters) -> None:
+        self.voters = voters
         self.term = stored.hard_state.term
         self.vote = stored.hard_state.vote
         self.snapshot = stored.snapshot
@@ -96,17 +97,20 @@ class Replica:
     def set_term(self, term: int, vote: str) -> None:
         """Change term or vote."""
         self.term, self.vote = term, vote
-        self._write(HardState(term=term, vote=vote))
+        self._write(self._hard_state())
         self.hard_written = self.written
 
-    def append(self, first: int, entries: Sequence[Entry]) -> None:
+    def _hard_state(self) -> HardState:
+        return HardState(term=self.term, vote=self.vote)
+
+    def append(self, first: int, entries: tuple[Entry, ...]) -> None:
         """Put entries at `first` …, in place of what stood there and after."""
         if first <= self.log.last_index:
             self.log.truncate_from(first)
             self.durable_index = min(self.durable_index, first - 1)
             self._appends = deque((number, min(last, first - 1)) for number, last in self._appends)
         self.log.append(entries)
-        self._write(Appended(first=first, entries=tuple(entries)))
+        self._write(Appended(first=first, entries=entries))
         self._appends.append((self.written, self.log.last_index))
 
     def save_snapshot(self, snapshot: Snapshot, *, keep_entries: int) -> None:
@@ -130,7 +134,7 @@ class Replica:
         self._write(
             SaveSnapshot(
                 snapshot=snapshot,
-                hard_state=HardState(term=self.term, vote=self.vote),
+                hard_state=self._hard_state(),
                 base_index=log.base_index,
                 base_term=log.base_term,
                 entries=log.between(log.base_index + 1, log.last_index),

@@ -8,11 +8,14 @@ bounded: the one used least recently, in the order of the log, expires first, at
 from __future__ import annotations
 
 import json
+import zlib
 from typing import Any
 
 __all__ = ["WRITES", "StateMachine"]
 
 WRITES = ("put", "cas", "delete")
+
+_CHECKPOINT_EVERY, _CHECKPOINTS = 16, 8
 
 Answer = dict[str, Any]
 
@@ -25,6 +28,8 @@ class StateMachine:
         self._values: dict[str, Any] = {}
         # session -> [number of its last command, its answer]; least recently used first
         self._sessions: dict[int, tuple[int, Answer]] = {}
+        self.digest = 0
+        self._checkpoints: dict[int, int] = {}
 
     def get(self, key: str) -> Any:
         """The value, None when absent."""
@@ -36,6 +41,7 @@ class StateMachine:
         Answers have a `status`: "ok" with a `value`; "mismatch" (cas found another value, now in `value`);
         "expired" (the session is not known any more: not done); "stale" (a later command of the session came first: not done).
         """
+        self._digest(index, data)
         if not data:
             return {"status": "ok", "value": None}
         command = json.loads(data)
@@ -74,13 +80,27 @@ class StateMachine:
             self._values[key] = value
         return {"status": "ok", "value": None}
 
+    def _digest(self, index: int, data: bytes) -> None:
+        """Of all commands so far, in order: equal on all copies that applied the same."""
+        self.digest = zlib.crc32(data, self.digest)
+        if index % _CHECKPOINT_EVERY == 0:
+            self._checkpoints[index] = self.digest
+            if len(self._checkpoints) > _CHECKPOINTS:
+                del self._checkpoints[next(iter(self._checkpoints))]
+
+    def digests(self, applied: int) -> list[list[int]]:
+        """Entry -> digest up to it, as pairs: some of the last, and `applied`."""
+        return [[index, digest] for index, digest in {**self._checkpoints, applied: self.digest}.items()]
+
     def dump(self) -> bytes:
         """The whole state; equal states give equal bytes."""
         sessions = [[session, number, answer] for session, (number, answer) in self._sessions.items()]
-        return json.dumps({"values": self._values, "sessions": sessions}, sort_keys=True, separators=(",", ":")).encode()
+        state = {"values": self._values, "sessions": sessions, "digest": self.digest}
+        return json.dumps(state, sort_keys=True, separators=(",", ":")).encode()
 
     def load(self, data: bytes) -> None:
         """Become the state that `dump` wrote."""
         state = json.loads(data)
         self._values = state["values"]
+        self.digest, self._checkpoints = state["digest"], {}
         self._sessions = {session: (number, answer) for session, number, answer in state["sessions"]}

@@ -1,0 +1,48 @@
+"""What the store is loaded with: registers, and in the end the question of what each node believes."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pytest_coordchaos import Final, Request, Workload
+from pytest_coordchaos import register as registers
+
+__all__ = ["register"]
+
+_INVARIANTS = ("linearizable", "election-safety", "replicas-agree", "caught-up")
+_WITHIN_S = 10.0
+
+
+def register(*, state_share: float = 0.0, **options: Any) -> Workload:
+    """The built-in `register` workload; in the end every node is asked for its state until all agree.
+
+    Args:
+        state_share: Share of operations that ask a node for its state during the load too (0..1).
+        options: Those of `pytest_coordchaos.register`.
+    """
+    workload = registers(**options)
+    return dataclasses.replace(
+        workload,
+        requests=lambda rng: _mixed(workload.requests(rng), rng, state_share),
+        invariants=_INVARIANTS,
+        final=Final(requests=(Request(f="state"),), until=_agree, within_s=_WITHIN_S),
+    )
+
+
+def _mixed(requests: Iterator[Request], rng: random.Random, state_share: float) -> Iterator[Request]:
+    for request in requests:
+        yield request
+        while state_share and rng.random() < state_share:
+            yield Request(f="state")
+
+
+def _agree(answers: Mapping[str, Mapping[str, Any]]) -> bool:
+    """All nodes follow one leader and have applied the same."""
+    told = [answer["state"] for answer in answers.values()]
+    first = told[0]
+    return first["leader"] is not None and all(
+        state[what] == first[what] for state in told for what in ("leader", "term", "applied")
+    )
