@@ -13,10 +13,13 @@ from typing import Any
 
 from pytest_coordchaos.checkers.finals import last_answers
 from pytest_coordchaos.checkers.invariant import Invariant, Options
+from pytest_coordchaos.errors import UsageError
 from pytest_coordchaos.history.model import History, Operation, Outcome
 from pytest_coordchaos.verdicts import Status, Verdict
 
-__all__ = ["CAUGHT_UP", "ELECTION_SAFETY", "REPLICAS_AGREE"]
+__all__ = ["CAUGHT_UP", "ELECTION_SAFETY", "LEADER_SOON", "REPLICAS_AGREE"]
+
+_WITHIN_S = 2.0
 
 
 def check_election_safety(history: History, options: Options) -> Verdict:
@@ -59,6 +62,34 @@ def check_caught_up(history: History, options: Options) -> Verdict:
     return _held_or_unknown("caught-up", len(last), f"{len(last)} nodes follow one leader and have applied the same")
 
 
+def check_leader_soon(history: History, options: Options) -> Verdict:
+    """Whether nodes knew of a leader again within `within_s` (default 2) seconds, as their answers in order of time tell."""
+    within_s, start_ns = _within_s(options), _since_ns(options)
+    answers = sorted(
+        ((op, state) for op, state in _states(history) if op.invoke_ns >= start_ns), key=lambda answer: answer[0].return_ns
+    )
+    since: Operation | None = None
+    longest: tuple[int, tuple[Operation, ...]] = (0, ())
+    for op, state in answers:
+        since = (since or op) if state["leader"] is None else None
+        if since is not None:
+            longest = max(longest, (op.return_ns - since.return_ns, (since, op)), key=lambda span: span[0])
+    if longest[0] > within_s * 1e9:
+        return _violated("leader-soon", f"nobody knew a leader for {longest[0] / 1e9:.3f} s > {within_s:g} s", longest[1], start_ns)
+    return _held_or_unknown("leader-soon", len(answers), f"nobody knew a leader for {longest[0] / 1e9:.3f} s at most")
+
+
+def _within_s(options: Options) -> float:
+    within_s = options.get("within_s", _WITHIN_S)
+    if isinstance(within_s, bool) or not isinstance(within_s, int | float) or not within_s > 0:
+        raise UsageError(f"leader-soon: within_s={within_s!r} is not allowed; wanted: a number of seconds above 0")
+    return float(within_s)
+
+
+def _validate(options: Options) -> None:
+    _within_s(options)
+
+
 def _states(history: History) -> Iterator[tuple[Operation, Mapping[str, Any]]]:
     return ((op, op.result) for op in history if op.f == "state" and op.outcome is Outcome.OK and isinstance(op.result, Mapping))
 
@@ -90,5 +121,12 @@ def _invariant(name: str, check: Any, doc: str) -> Invariant:
 ELECTION_SAFETY = _invariant("election-safety", check_election_safety, "no term has two leaders, as nodes asked for `state` tell")
 REPLICAS_AGREE = _invariant(
     "replicas-agree", check_replicas_agree, "nodes that applied the log up to the same entry have applied the same"
+)
+LEADER_SOON = Invariant(
+    name="leader-soon",
+    check=check_leader_soon,
+    options=frozenset({"within_s"}),
+    doc="nodes asked for `state` are never without a leader for long",
+    validate=_validate,
 )
 CAUGHT_UP = _invariant("caught-up", check_caught_up, "in the end all nodes follow one leader and have applied the same entries")

@@ -19,14 +19,23 @@ from reference_systems.raft_kv.voters import Voters
 __all__ = ["NODES", "main"]
 
 
+class _UnwaryReplica(Replica):
+    """Lets committed entries be overwritten: the healthy server's own assertion would end the node."""
+
+    def _guard(self, first: int) -> None:
+        pass
+
+
 class _Unwary(Raft):
-    """Does not notice that somebody else leads its term: the healthy server's own assertion would end the node."""
+    """The same, and it does not mind that somebody else leads its term."""
+
+    replica_type: type[Replica] = _UnwaryReplica
 
     def _meet(self, leader: str, term: int) -> None:
         pass
 
 
-class _VoteForgottenReplica(Replica):
+class _VoteForgottenReplica(_UnwaryReplica):
     def _hard_state(self) -> HardState:
         return HardState(term=self.term, vote="")
 
@@ -37,7 +46,7 @@ class VoteForgotten(_Unwary):
     replica_type = _VoteForgottenReplica
 
 
-class _TermForgottenReplica(Replica):
+class _TermForgottenReplica(_UnwaryReplica):
     def _hard_state(self) -> HardState:
         return HardState(term=0, vote="")
 
@@ -60,7 +69,7 @@ class _CountsOldEntriesLeadership(Leadership):
         return True
 
 
-class CountsOldEntries(Raft):
+class CountsOldEntries(_Unwary):
     """R4: commits entries of earlier terms by counting."""
 
     leadership_type = _CountsOldEntriesLeadership
@@ -94,7 +103,7 @@ class MajorityOfReachable(_Unwary):
         super().tick(now)
 
 
-class _AnswersBeforeSyncReplica(Replica):
+class _AnswersBeforeSyncReplica(_UnwaryReplica):
     def send_when_durable(self, peer: str, message: Message) -> None:
         self.send(peer, message)
 
@@ -115,7 +124,7 @@ class _CommitsAloneLeadership(Leadership):
         self._next_round()
 
 
-class CommitsAlone(Raft):
+class CommitsAlone(_Unwary):
     """R9: an entry counts as committed as soon as the leader has it."""
 
     leadership_type = _CommitsAloneLeadership
@@ -128,7 +137,7 @@ class NoSessions(StateMachine):
         return self._perform(command)
 
 
-class NoConsistencyCheck(Raft):
+class NoConsistencyCheck(_Unwary):
     """R11: a follower takes entries whatever stands before them."""
 
     def _accept(self, message: Append) -> AppendOk:
@@ -139,7 +148,7 @@ class NoConsistencyCheck(Raft):
         return dataclasses.replace(reply, match=message.prev_index + len(message.entries))
 
 
-class AppendTruncates(Raft):
+class AppendTruncates(_Unwary):
     """R12: every append cuts the log after the entries it brings."""
 
     def _accept(self, message: Append) -> AppendOk:
@@ -182,7 +191,7 @@ class ManyVotes(_Unwary):
         return True
 
 
-class SnapshotTooFar(Raft):
+class SnapshotTooFar(_Unwary):
     """R16: a snapshot is taken for one that covers an entry more."""
 
     def _install(self, snapshot: Snapshot) -> None:

@@ -35,8 +35,6 @@ def accept_append(replica: Replica, message: Append) -> AppendOk:
     while fresh < len(entries) and log.term_at(prev + 1 + fresh) == entries[fresh].term:
         fresh += 1
     if fresh < len(entries):
-        if prev + 1 + fresh <= replica.commit:
-            raise AssertionError(f"entry {prev + 1 + fresh} is committed here, but the leader of term {message.term} has another")
         replica.append(prev + 1 + fresh, entries[fresh:])
     replica.commit = max(replica.commit, min(message.commit, match))
     return AppendOk(term=replica.term, seq=message.seq, ok=True, match=match, operations=operations)

@@ -207,7 +207,7 @@ class RaftNode:
             "leader": raft.leader,
             "commit": raft.replica.commit,
             "applied": raft.applied,
-            "digests": self._machine.digests(raft.applied),
+            "digests": self._machine.digests(),
             "last_index": raft.replica.log.last_index,
             "snapshot_index": raft.replica.snapshot.index if raft.replica.snapshot else 0,
         }

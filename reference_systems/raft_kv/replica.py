@@ -106,12 +106,18 @@ class Replica:
     def append(self, first: int, entries: tuple[Entry, ...]) -> None:
         """Put entries at `first` …, in place of what stood there and after."""
         if first <= self.log.last_index:
+            self._guard(first)
             self.log.truncate_from(first)
             self.durable_index = min(self.durable_index, first - 1)
             self._appends = deque((number, min(last, first - 1)) for number, last in self._appends)
         self.log.append(entries)
         self._write(Appended(first=first, entries=entries))
         self._appends.append((self.written, self.log.last_index))
+
+    def _guard(self, first: int) -> None:
+        """What is committed stays: a leader that has something else there is none."""
+        if first <= self.commit:
+            raise AssertionError(f"entry {first} is committed here, but the leader of term {self.term} has another")
 
     def save_snapshot(self, snapshot: Snapshot, *, keep_entries: int) -> None:
         """Remember a snapshot of what was applied here, and forget all but `keep_entries` of what it covers."""

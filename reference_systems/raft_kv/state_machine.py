@@ -15,7 +15,7 @@ __all__ = ["WRITES", "StateMachine"]
 
 WRITES = ("put", "cas", "delete")
 
-_CHECKPOINT_EVERY, _CHECKPOINTS = 16, 8
+_RECENT, _CHECKPOINTS = 16, 16  # digests of so many last entries, and of so many last multiples of it
 
 Answer = dict[str, Any]
 
@@ -29,7 +29,7 @@ class StateMachine:
         # session -> [number of its last command, its answer]; least recently used first
         self._sessions: dict[int, tuple[int, Answer]] = {}
         self.digest = 0
-        self._checkpoints: dict[int, int] = {}
+        self._digests: dict[int, int] = {}
 
     def get(self, key: str) -> Any:
         """The value, None when absent."""
@@ -83,14 +83,15 @@ class StateMachine:
     def _digest(self, index: int, data: bytes) -> None:
         """Of all commands so far, in order: equal on all copies that applied the same."""
         self.digest = zlib.crc32(data, self.digest)
-        if index % _CHECKPOINT_EVERY == 0:
-            self._checkpoints[index] = self.digest
-            if len(self._checkpoints) > _CHECKPOINTS:
-                del self._checkpoints[next(iter(self._checkpoints))]
+        self._digests[index] = self.digest
+        if (index - _RECENT) % _RECENT:
+            self._digests.pop(index - _RECENT, None)
+        else:
+            self._digests.pop(index - _RECENT * _CHECKPOINTS, None)
 
-    def digests(self, applied: int) -> list[list[int]]:
-        """Entry -> digest up to it, as pairs: some of the last, and `applied`."""
-        return [[index, digest] for index, digest in {**self._checkpoints, applied: self.digest}.items()]
+    def digests(self) -> list[list[int]]:
+        """Entry and digest up to it, as pairs: the last entries, and some before them."""
+        return [[index, digest] for index, digest in self._digests.items()]
 
     def dump(self) -> bytes:
         """The whole state; equal states give equal bytes."""
@@ -102,5 +103,5 @@ class StateMachine:
         """Become the state that `dump` wrote."""
         state = json.loads(data)
         self._values = state["values"]
-        self.digest, self._checkpoints = state["digest"], {}
+        self.digest, self._digests = state["digest"], {}
         self._sessions = {session: (number, answer) for session, number, answer in state["sessions"]}
