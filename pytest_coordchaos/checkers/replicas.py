@@ -75,7 +75,9 @@ def check_leader_soon(history: History, options: Options) -> Verdict:
         if since is not None:
             longest = max(longest, (op.return_ns - since.return_ns, (since, op)), key=lambda span: span[0])
     if longest[0] > within_s * 1e9:
-        return _violated("leader-soon", f"nobody knew a leader for {longest[0] / 1e9:.3f} s > {within_s:g} s", longest[1], start_ns)
+        return _violated(
+            "leader-soon", f"nobody knew a leader for {longest[0] / 1e9:.3f} s > {within_s:g} s", longest[1], start_ns
+        )
     return _held_or_unknown("leader-soon", len(answers), f"nobody knew a leader for {longest[0] / 1e9:.3f} s at most")
 
 

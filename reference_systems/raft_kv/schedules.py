@@ -153,7 +153,7 @@ def _apart(*groups: set[str]) -> Partition:
 
 
 async def _is(cluster: Any, node: str, role: str) -> bool:
-    return (await status(cluster.probe(node)))["role"] == role
+    return bool((await status(cluster.probe(node)))["role"] == role)
 
 
 async def _longer(cluster: Any, nodes: list[str], length: int) -> bool:
@@ -163,5 +163,5 @@ async def _longer(cluster: Any, nodes: list[str], length: int) -> bool:
 async def _until(condition: Callable[[], Awaitable[bool]], seconds: float) -> None:
     """Poll; a condition that never comes true ends the schedule, which then shows nothing."""
     async with asyncio.timeout(seconds):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110 - what other processes do sets no event of ours
             await asyncio.sleep(_POLL_S)
