@@ -17,6 +17,10 @@ import uuid
 from collections.abc import Iterator
 from datetime import datetime as early_datetime
 from os import urandom as early_urandom
+from random import gauss as early_gauss
+from random import getrandbits as early_getrandbits
+from random import randint as early_randint
+from random import random as early_random
 from time import monotonic as early_monotonic
 from time import strftime as early_strftime
 from time import time as early_time
@@ -58,6 +62,9 @@ async def _look() -> list[object]:
         secrets.token_hex(8),
         random.random(),
         random.SystemRandom().random(),
+        random.Random().random(),
+        early_random(),
+        early_getrandbits(64),
     ]
 
 
@@ -76,6 +83,74 @@ def test_every_clock_and_source_of_randomness_follows_the_simulation() -> None:
     assert first[1] == 4600
     assert first[4] == "1970"
     assert first[6] == first[7] == datetime.datetime(2026, 1, 1, 1, 16, 40, tzinfo=datetime.UTC)
+
+
+def _drawn() -> list[object]:
+    return [
+        early_random(),
+        early_randint(0, 10**9),
+        early_gauss(0, 1),
+        early_getrandbits(64),
+        random.choice(range(10**9)),
+        random.Random().random(),
+        uuid.uuid4(),
+        early_urandom(8),
+    ]
+
+
+def _by_node(seed: int, more: int) -> dict[str, list[object]]:
+    """What nodes a and b and the experiment draw, after a has drawn `more` numbers of each kind."""
+    patches.reseed(seed)
+    rig, seen = Rig(), dict[str, list[object]]()
+
+    async def draw(name: str, more: int) -> None:
+        for _ in range(more):
+            _drawn()
+        seen[name] = _drawn()
+
+    async def story() -> None:
+        await rig.on("a", draw("a", more))
+        await rig.on("b", draw("b", 0))
+        await draw("", 0)
+
+    rig.run(story())
+    return seen
+
+
+def test_what_one_node_draws_changes_nothing_for_another() -> None:
+    """A stream for each node, and for each of its lives, through names bound early too."""
+    seen, again, other = _by_node(1, more=0), _by_node(1, more=7), _by_node(2, more=0)
+
+    assert seen["b"] == again["b"]
+    assert seen[""] == again[""]
+    everything = [drawn for one in (seen, other) for drawn in one.values()] + [again["a"]]
+    for drawn in zip(*everything, strict=True):
+        assert len(set(map(str, drawn))) == 7
+
+
+def test_a_node_that_seeds_its_generator_seeds_its_own_and_the_module_has_its_own_again_later() -> None:
+    rig, seen = Rig(), list[float]()
+
+    async def seeded() -> None:
+        random.seed(5)
+        state = random.getstate()
+        seen.append(early_random())
+        random.setstate(state)
+        seen.append(early_random())
+
+    async def story() -> None:
+        before = random.getstate()
+        await rig.on("a", seeded())
+        assert random.getstate() == before
+
+    random.seed(9)
+    rig.run(story())
+
+    assert seen == [random.Random(5).random()] * 2
+    assert early_random() == random.Random(9).random()
+    patches.uninstall()
+    random.seed(9)
+    assert early_random() == random.Random(9).random()
 
 
 def test_outside_of_a_running_simulation_everything_is_real() -> None:

@@ -1,8 +1,8 @@
 """Clocks and randomness of the standard library, as simulated nodes see them.
 
 While a simulation runs, `time`, `datetime`, `os.urandom`, `uuid` and `secrets` answer from the node's clock and the
-seed, through every alias that was bound before; `random` is seeded once per simulation and shared by its nodes.
-Outside of a running simulation everything is as it was.
+seed, through every alias that was bound before, and so does `random` (see `chance`). Outside of a running simulation
+everything is as it was.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pytest_coordchaos.errors import CapabilityError
-from pytest_coordchaos.runtimes.sim import active
+from pytest_coordchaos.runtimes.sim import active, chance
 from pytest_coordchaos.runtimes.sim.clock import EPOCH_NS
 from pytest_coordchaos.runtimes.sim.swap import swap
 
@@ -71,6 +71,7 @@ def install() -> None:
         active.switches.append(swap(datetime.datetime.__dict__["now"], _now))
         active.switches.append(swap(datetime.datetime.__dict__["utcnow"], _utcnow))
         active.switches.append(swap(os.urandom, _urandom))
+        chance.install()
     except (ValueError, KeyError, AttributeError) as error:
         uninstall()
         raise CapabilityError(f"runtime sim needs CPython 3.11 to 3.13 on a 64-bit machine: {error}") from None
@@ -83,6 +84,7 @@ def uninstall() -> None:
     """Put everything back. Idempotent."""
     while active.switches:
         active.switches.pop().off()
+    chance.uninstall()
     for name, value in _given.items():
         setattr(uuid, name, value)
     _given.clear()
@@ -90,9 +92,7 @@ def uninstall() -> None:
 
 def reseed(seed: int) -> None:
     """A new simulation begins: global randomness starts from its seed."""
-    random.seed(f"{seed}/global")
-    active.entropy = random.Random(f"{seed}/urandom")
-    uuid._node = 0x02_00_00_00_00_01  # type: ignore[attr-defined]  # a locally administered address
+    active.reseed(seed)
     uuid._last_timestamp = None  # type: ignore[attr-defined]  # what an earlier simulation left
 
 
@@ -141,7 +141,7 @@ def _utcnow(original: Callable[..., Any], this: Any, arguments: tuple[Any, ...])
 def _urandom(original: Callable[..., Any], this: Any, arguments: tuple[Any, ...]) -> Any:
     if active.loop is None or not isinstance(arguments[0], int) or arguments[0] < 0:
         return original(this, arguments)
-    return active.entropy.randbytes(arguments[0])
+    return active.stream("urandom").randbytes(arguments[0])
 
 
 def self_test() -> None:
@@ -155,15 +155,26 @@ def self_test() -> None:
     leaks = [name for name, seen in asked.items() if abs(seen - virtual_s) > 1]
     if _alias_monotonic() != _monotonic_ns() / _S:
         leaks.append("time.monotonic")
-    state = active.entropy.getstate()
-    first = _alias_urandom(8)
-    active.entropy.setstate(state)
-    if _alias_urandom(8) != first:
-        leaks.append("os.urandom")
-    active.entropy.setstate(state)
+    leaks += [name for name, kind, draw in _DRAWS if not _follows(active.stream(kind), draw)]
     if leaks:
         raise CapabilityError(f"runtime sim cannot be trusted here: {', '.join(leaks)} still show the real machine")
 
 
+def _follows(stream: random.Random, draw: Callable[[], object]) -> bool:
+    """Whether what is drawn comes from that stream, which is left as it was."""
+    state = stream.getstate()
+    first = draw()
+    stream.setstate(state)
+    second = draw()
+    stream.setstate(state)
+    return first == second
+
+
 _alias_time, _alias_monotonic, _alias_localtime = time.time, time.monotonic, time.localtime
-_alias_now, _alias_urandom = datetime.datetime.now, os.urandom
+_alias_now, _alias_urandom, _alias_random, _alias_bits = datetime.datetime.now, os.urandom, random.random, random.getrandbits
+_DRAWS: tuple[tuple[str, str, Callable[[], object]], ...] = (
+    ("os.urandom", "urandom", lambda: _alias_urandom(8)),
+    ("random.Random()", "urandom", lambda: random.Random().random()),
+    ("random.random", "random", lambda: _alias_random()),
+    ("random.getrandbits", "random", lambda: _alias_bits(64)),
+)

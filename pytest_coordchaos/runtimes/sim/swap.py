@@ -15,7 +15,7 @@ from typing import Any
 __all__ = ["Swapped", "swap"]
 
 _FUNCTION_RECORD_AT, _DESCRIPTOR_RECORD_AT = 16, 40
-_CODE_AT, _FLAGS_AT = 8, 16
+_CODE_AT, _FLAGS_AT, _RECORD_SIZE = 8, 16, 32
 _VARARGS, _NOARGS, _ONE, _CLASS, _FAST = 0x01, 0x04, 0x08, 0x10, 0x80
 _KEYWORDS = 0x02
 
@@ -42,11 +42,14 @@ class Swapped:
         ctypes.c_void_p.from_address(self._place).value = self._old
 
 
-def swap(function: Any, replacement: Callable[[Callable[..., Any], Any, tuple[Any, ...]], Any]) -> Swapped:
+def swap(
+    function: Any, replacement: Callable[[Callable[..., Any], Any, tuple[Any, ...]], Any], *, alone: bool = False
+) -> Swapped:
     """Exchange a builtin function's code.
 
     Args:
         function: A builtin function, or the method descriptor of a builtin type.
+        alone: Only of this object: methods that are bound to other instances share its record, and keep theirs.
         replacement: Called as (original, self, arguments); `original(self, arguments)` does what the function did. C
             code cannot be handed an exception: one that is raised is printed, and the caller sees a SystemError.
 
@@ -67,7 +70,11 @@ def swap(function: Any, replacement: Callable[[Callable[..., Any], Any, tuple[An
     if kind is None:
         raise ValueError(f"{name} is called in a way that is not known here (flags {flags})")
     new, keep = kind(old, replacement)
-    return Swapped(name, record + _CODE_AT, old, new, keep)
+    if not alone:
+        return Swapped(name, record + _CODE_AT, old, new, keep)
+    own = ctypes.create_string_buffer(ctypes.string_at(record, _RECORD_SIZE), _RECORD_SIZE)
+    _pointer.from_buffer(own, _CODE_AT).value = ctypes.cast(new, _pointer).value  # type: ignore[arg-type]  # a C function
+    return Swapped(name, id(function) + _FUNCTION_RECORD_AT, record, own, (new, keep))
 
 
 def _no_arguments(old: int, replacement: Any) -> tuple[object, object]:
