@@ -18,6 +18,7 @@ from pytest_coordchaos.cost.transcript import transcript
 from pytest_coordchaos.runtimes.sim import fences, patches
 from pytest_coordchaos.simulation.world import Model, World
 from reference_systems.raft_kv.system import system as raft_kv
+from reference_systems.rate_limiter.system import system as rate_limiter
 from reference_systems.skeleton.system import system as skeleton
 
 __all__ = ["GOLDEN", "TRACES", "Golden", "fresh"]
@@ -36,7 +37,7 @@ class Golden:
         request: The operation; None: the system by itself.
         before: Done first, by the same client, so that what only the first operation needs is out of the way.
         at: Role of the node that the client asks, and what the others are called; None: the first node, and names stay.
-        quiet_s, window_s: How long the system is left alone before the operation, and watched after it.
+        quiet_s, window_s: How long the system is left alone before each operation, and watched after it.
         hidden: Classes left out; None: what ports declare as background.
     """
 
@@ -59,6 +60,12 @@ GOLDEN: dict[str, Golden] = {
     "raft_kv-get": Golden(
         title="raft_kv, five nodes: a get", system=_FIVE, request=Request(f="get", key="x"), before=(_PUT,), at=_RAFT
     ),
+    "rate_limiter-acquire": Golden(
+        title="rate_limiter, three nodes: an acquire at a node that does not own the key",
+        system=rate_limiter,
+        request=Request(f="acquire", key="k2", value=5),
+        before=(Request(f="acquire", key="k2", value=5),),
+    ),
     "skeleton-put": Golden(title="skeleton, three nodes: a put", system=skeleton, request=_PUT, before=(_PUT,)),
 }
 """File in `fixtures/traces/`, without its ending -> how it is made."""
@@ -80,6 +87,7 @@ async def _story(world: World, golden: Golden) -> str:
     client = cluster.system.client
     assert client is None or isinstance(client, Client)
     connection = None if client is None else await client.connect(cluster, asked)
+    await world.clock.sleep(golden.quiet_s)
     for number, request in enumerate(golden.before, start=1):
         await _ask(client, connection, number, request)
     await world.clock.sleep(golden.quiet_s)

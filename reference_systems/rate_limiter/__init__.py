@@ -1,0 +1,1 @@
+"""A limit on admissions per second that a cluster keeps together."""
