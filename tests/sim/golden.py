@@ -63,8 +63,8 @@ GOLDEN: dict[str, Golden] = {
     "rate_limiter-acquire": Golden(
         title="rate_limiter, three nodes: an acquire at a node that does not own the key",
         system=rate_limiter,
-        request=Request(f="acquire", key="k2", value=5),
-        before=(Request(f="acquire", key="k2", value=5),),
+        request=Request(f="acquire", key="k1", value=5),
+        before=(Request(f="acquire", key="k1", value=5),),
     ),
     "skeleton-put": Golden(title="skeleton, three nodes: a put", system=skeleton, request=_PUT, before=(_PUT,)),
 }
