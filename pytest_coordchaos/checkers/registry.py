@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pytest_coordchaos.checkers.detector import DETECTION_TIME, DETECTOR_ACCURACY, DETECTOR_COMPLETENESS
 from pytest_coordchaos.checkers.invariant import Invariant
 from pytest_coordchaos.checkers.linearizability import LINEARIZABLE
+from pytest_coordchaos.checkers.membership import MEMBERSHIP_AGREEMENT, NO_RESURRECTION
 from pytest_coordchaos.checkers.rate_limit import RATE_LIMIT
 from pytest_coordchaos.checkers.replicas import CAUGHT_UP, ELECTION_SAFETY, LEADER_SOON, REPLICAS_AGREE
+from pytest_coordchaos.checkers.ring import LOOKUPS_AGREE, MINIMAL_KEY_MOVEMENT, RING_BALANCE
 
 __all__ = ["INVARIANTS"]
 
@@ -16,6 +19,14 @@ _ALL = (
     CAUGHT_UP,
     LEADER_SOON,
     RATE_LIMIT,
+    MEMBERSHIP_AGREEMENT,
+    DETECTOR_COMPLETENESS,
+    DETECTION_TIME,
+    DETECTOR_ACCURACY,
+    NO_RESURRECTION,
+    RING_BALANCE,
+    MINIMAL_KEY_MOVEMENT,
+    LOOKUPS_AGREE,
 )
 
 INVARIANTS: dict[str, Invariant] = {invariant.name: invariant for invariant in _ALL}
