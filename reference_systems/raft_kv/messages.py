@@ -10,9 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from types import MappingProxyType
-from typing import Any
 
 from reference_systems.kit.frames import Frame, FrameError
 
@@ -64,7 +62,7 @@ class Entry:
     data: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
     """RequestVote: a candidate asks."""
 
@@ -73,7 +71,7 @@ class Vote:
     last_term: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VoteOk:
     """The answer to Vote; sent when it is durable."""
 
@@ -81,7 +79,7 @@ class VoteOk:
     granted: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Append:
     """AppendEntries with entries. `commit` rides along; there is no message of its own for it."""
 
@@ -93,7 +91,7 @@ class Append:
     entries: tuple[Entry, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AppendOk:
     """The answer to Append, sent when the entries are durable.
 
@@ -115,7 +113,7 @@ class AppendOk:
     operations: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
     """The leader is alive. `commit` is at most what this follower is known to hold; `round` renews a lost ReadIndex."""
 
@@ -124,7 +122,7 @@ class Heartbeat:
     round: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HeartbeatOk:
     """The answer to Heartbeat."""
 
@@ -132,7 +130,7 @@ class HeartbeatOk:
     round: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadIndex:
     """Is the sender still leader? One round serves all reads that waited (thesis §6.4)."""
 
@@ -141,7 +139,7 @@ class ReadIndex:
     operations: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadIndexOk:
     """The answer to ReadIndex."""
 
@@ -150,7 +148,7 @@ class ReadIndexOk:
     operations: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotChunk:
     """InstallSnapshot: bytes `offset` … of the `total` bytes of the state after `index`."""
 
@@ -163,7 +161,7 @@ class SnapshotChunk:
     data: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotOk:
     """The answer to SnapshotChunk: the offset wanted next; `total` means installed and durable."""
 
@@ -198,10 +196,8 @@ _SPECS: tuple[tuple[int, str, type[Message], struct.Struct, tuple[str, ...]], ..
     ),
     (10, "snapshot_ok", SnapshotOk, struct.Struct(">QQQ"), ("term", "seq", "offset")),
 )
-"""(number, class, type, how its head is packed, the head's fields: the first ones of the type)"""
-
-_BY_TYPE = MappingProxyType({make: (number, head.pack, attrgetter(*names)) for number, _, make, head, names in _SPECS})
-_BY_NUMBER = MappingProxyType({number: (name, make, head) for number, name, make, head, _ in _SPECS})
+_BY_TYPE = MappingProxyType({spec[2]: spec for spec in _SPECS})
+_BY_NUMBER = MappingProxyType({spec[0]: spec for spec in _SPECS})
 PEER_CLASSES = MappingProxyType({spec[0]: spec[1] for spec in _SPECS})
 _ENTRY = struct.Struct(">QQI")
 
@@ -233,8 +229,8 @@ def decode_entries(data: bytes, offset: int = 0) -> tuple[Entry, ...]:
 
 def to_frame(message: Message, sender: int) -> Frame:
     """The message as a frame of the peer port."""
-    number, pack, fields = _BY_TYPE[type(message)]
-    body = pack(*fields(message))
+    number, _, _, head, names = _BY_TYPE[type(message)]
+    body = head.pack(*(getattr(message, name) for name in names))
     operations: tuple[int, ...] = ()
     if isinstance(message, Append):
         body += encode_entries(message.entries)
@@ -243,7 +239,7 @@ def to_frame(message: Message, sender: int) -> Frame:
         body += message.data
     elif isinstance(message, (AppendOk, ReadIndex, ReadIndexOk)):
         operations = message.operations
-    return Frame(number, operations, sender, body)
+    return Frame(kind=number, operations=operations, sender=sender, body=body)
 
 
 def decode(frame: Frame) -> Message:
@@ -255,18 +251,18 @@ def decode(frame: Frame) -> Message:
     spec = _BY_NUMBER.get(frame.kind)
     if spec is None:
         raise FrameError(f"class {frame.kind} is not known on the peer port")
-    name, make, head = spec
+    _, name, make, head, names = spec
     exact = make not in (Append, SnapshotChunk)
     if len(frame.body) < head.size or (exact and len(frame.body) > head.size):
         raise FrameError(f"a {name} frame has a body of {len(frame.body)} bytes; its head takes {head.size}")
-    fields: list[Any] = [*head.unpack_from(frame.body)]
+    values = dict(zip(names, head.unpack_from(frame.body), strict=True))
     if make is Append:
         try:
-            fields.append(decode_entries(frame.body, head.size))
+            return Append(**values, entries=decode_entries(frame.body, head.size))
         except ValueError as error:
             raise FrameError(str(error)) from error
-    elif make is SnapshotChunk:
-        fields.append(frame.body[head.size :])
-    elif make in (AppendOk, ReadIndex, ReadIndexOk):
-        fields.append(frame.operations)
-    return make(*fields)
+    if make is SnapshotChunk:
+        return SnapshotChunk(**values, data=frame.body[head.size :])
+    if make in (AppendOk, ReadIndex, ReadIndexOk):
+        return make(**values, operations=frame.operations)
+    return make(**values)

@@ -115,8 +115,7 @@ class RaftNode:
         restore = raft.take_restore()
         if restore:
             self._machine.load(restore.data)
-        committed = raft.take_committed()
-        for index, entry in committed:
+        for index, entry in raft.take_committed():
             answer = self._machine.apply(index, entry.data)
             proposed = self._proposed.pop(index, None)
             if proposed:
@@ -125,7 +124,7 @@ class RaftNode:
             reading = self._reading.pop(token)
             reading.respond({"status": "ok", "value": self._machine.get(reading.key)})
         self._note_leadership()
-        if committed and self._snapshot_due():
+        if self._snapshot_due():
             raft.save_snapshot(self._machine.dump())
         if raft.replica.has_writes:
             self._dirty.set()
