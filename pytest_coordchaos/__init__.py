@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from pytest_coordchaos.session import Session
     from pytest_coordchaos.simulation.explore import Exploration
     from pytest_coordchaos.simulation.scenario import SeedResult
+    from pytest_coordchaos.system.liveness import Live
     from pytest_coordchaos.system.model import CLIENTS, Node, Port, System
     from pytest_coordchaos.system.readiness import NodeProbe, Ready, ready_http, ready_log, ready_port, ready_when
     from pytest_coordchaos.verdicts import Status, Verdict
@@ -98,6 +99,7 @@ _HOME = {
     "session": ("Session",),
     "simulation.explore": ("Exploration",),
     "simulation.scenario": ("SeedResult",),
+    "system.liveness": ("Live",),
     "system.model": ("CLIENTS", "Node", "Port", "System"),
     "system.readiness": ("NodeProbe", "Ready", "ready_http", "ready_log", "ready_port", "ready_when"),
     "verdicts": ("Status", "Verdict"),
@@ -129,6 +131,7 @@ __all__ = [
     "Jump",
     "Ledger",
     "LinkId",
+    "Live",
     "Lose",
     "Message",
     "Mutant",

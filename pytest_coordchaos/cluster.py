@@ -222,6 +222,11 @@ class Cluster(FaultVerbs):
             swarm: Every seed draws some of the words, so that combinations vary; False: all of them in each.
             jobs: Worker processes.
             keep_going: Do not stop at the first seed that fails.
+            progress_s: At the end the nodes that `System(live=…)` declares are healed, the rest stays cut off for ever, and an
+                operation must succeed within so many simulated seconds. None: the System's own bound, if any; 0: not asked.
+            swarm: Every seed draws some of the words, so that combinations vary; False: all of them in each.
+            jobs: Worker processes.
+            keep_going: Do not stop at the first seed that fails.
             progress_s: At the end a drawn majority is healed, the rest stays cut off, and an operation must succeed
                 within so many simulated seconds.
             options: Handed to the named workload's factory.

@@ -38,6 +38,7 @@ async def explore_system(
     check_client(workload, system)
     words = tuple(request.faults if faults is None else faults)
     fault_words.check_nodes(words, system.node_names, system.roles)
+    bound_s = system.live.within_s if progress_s is None else progress_s
     scenario = Scenario(
         system=system,
         workload=workload,
@@ -45,7 +46,7 @@ async def explore_system(
         swarm=swarm,
         seconds=checked_seconds(seconds if seconds is not None else request.seconds),
         request=request,
-        progress=None if progress_s is None else Progress(within_s=progress_s),
+        progress=Progress(within_s=bound_s) if bound_s else None,
         known=known,
     )
     wanted: Iterable[int] = range(seeds) if isinstance(seeds, int) else list(seeds)

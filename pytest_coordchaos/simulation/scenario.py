@@ -36,11 +36,11 @@ _POLL_S = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How a scenario ends: a quorum is healed, the rest stays cut off for ever, and the quorum must go on.
+    """How a scenario ends: the live nodes are healed, the rest stays cut off for ever, and they must go on.
 
     Args:
         within_s: Virtual seconds within which a new operation must succeed.
-        nodes: The nodes that must be enough; None: a drawn majority.
+        nodes: The nodes that must be enough; None: as the System declares (`System(live=…)`).
     """
 
     within_s: float = 10.0
@@ -186,8 +186,8 @@ async def perform_one(
 
 
 async def _progress(world: World, cluster: LiveCluster, scenario: Scenario, progress: Progress) -> Verdict:
-    """Cut off what is no part of the chosen quorum, for ever; the quorum must do one more operation in time."""
-    core = progress.nodes or _majority(world, cluster.nodes)
+    """Cut off all but the live nodes, for ever; they must do one more operation in time."""
+    core = progress.nodes or scenario.system.live.drawn(cluster.nodes, Random(f"{world.seed}:live"))
     rest = frozenset(cluster.nodes) - frozenset(core)
     if rest:
         await cluster.apply(Partition((frozenset((*core, CLIENTS)), rest)))
@@ -227,12 +227,6 @@ async def _drive_until_ok(
     finally:
         load.cancel()
         await asyncio.gather(load, return_exceptions=True)
-
-
-def _majority(world: World, nodes: Sequence[str]) -> tuple[str, ...]:
-    left = list(nodes)
-    chosen = [left.pop(world.tape.faults.below(len(left))) for _ in range(len(nodes) // 2 + 1)]
-    return tuple(node for node in nodes if node in chosen)
 
 
 def check_client(workload: Workload, system: System) -> None:

@@ -21,7 +21,15 @@ from pytest_coordchaos.runtimes.sim import patches
 from pytest_coordchaos.runtimes.sim.clock import START_NS
 from pytest_coordchaos.simulation.campaigns import Ended, Sent
 from pytest_coordchaos.simulation.fingerprint import sources
-from pytest_coordchaos.simulation.scenario import Scenario, SeedResult, check_client, partitions_of, perform, perform_one
+from pytest_coordchaos.simulation.scenario import (
+    Progress,
+    Scenario,
+    SeedResult,
+    check_client,
+    partitions_of,
+    perform,
+    perform_one,
+)
 from pytest_coordchaos.simulation.shipping import loads
 from pytest_coordchaos.simulation.world import World
 from pytest_coordchaos.system.model import System
@@ -52,7 +60,9 @@ class Service:
     def take_sent(self, sent: Sent) -> tuple[str, ...]:
         """The scenario of the seeds to come, as a test wrote it down; returns its fault words."""
         parts = loads(sent.parts)
-        return self.take(Scenario(**{**parts, "swarm": sent.swarm and parts.get("swarm", True)}))
+        bound_s = parts["system"].live.within_s
+        told = {"progress": Progress(within_s=bound_s) if bound_s else None, "swarm": True, **parts}
+        return self.take(Scenario(**{**told, "swarm": sent.swarm and told["swarm"]}))
 
     def seed(self, seed: int) -> tuple[SeedResult, Run | None]:
         """Run one seed."""

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_coordchaos.errors import UsageError
 from pytest_coordchaos.system.coroutines import Main, check_alone, checked_mains
+from pytest_coordchaos.system.liveness import Live
 from pytest_coordchaos.system.port import NAME, Port, check_dialled, port_records
 from pytest_coordchaos.system.protocols import PROTOCOLS
-from pytest_coordchaos.system.readiness import Ready
+from pytest_coordchaos.system.readiness import Ready, check_ready
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +61,7 @@ class Node:
             raise UsageError(f"Node name {self.name!r} is not allowed: {allowed}")
         if self.ports is not None:
             object.__setattr__(self, "ports", port_records(self.ports, f"Node({self.name!r})"))
-        _check_ready(self.ready, f"Node({self.name!r})")
+        check_ready(self.ready, f"Node({self.name!r})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +89,7 @@ class System:
         roles: Role name -> probe; "leader" serves `cluster.leader()` and fault words.
         client: The client of generated workloads.
         workloads: Workload name -> factory, for `cluster.run("name")`.
+        live: Which nodes go on once faults are over although the others never come back; asked at the end of simulated seeds.
         name: For reports.
         jobs: Nodes that run once, for others that wait for their end (`Recipe.after`), and must exit with status 0. They dial
             links, but no fault names them and their messages count for nothing.
@@ -113,6 +115,7 @@ class System:
     roles: Mapping[str, RoleProbe] = field(default_factory=dict)
     client: Any = None
     workloads: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    live: Live = field(default_factory=Live)
     name: str = "system"
     jobs: Sequence[Node] = ()
     coroutines: Mapping[str, Main] = field(default_factory=dict)
@@ -190,7 +193,7 @@ class System:
         texts = [*self.env.items(), *self.files.items(), *(pair for node in self.members for pair in node.env.items())]
         if not all(isinstance(key, str) and isinstance(value, str) for key, value in texts):
             raise UsageError(f"{where}: env and files map texts to texts; write numbers as texts")
-        _check_ready(self.ready, where)
+        check_ready(self.ready, where)
         for what, least, value in (("cpus", 0.01, self.cpus), ("memory_mb", 6, self.memory_mb)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value >= least):
                 raise UsageError(f"{where}: {what}={value!r} is not allowed; a number from {least:g}, or None")
@@ -282,12 +285,6 @@ class System:
             if port.name == name:
                 return port
         raise UsageError(f"Node {node} has no port {name!r}; it has: {', '.join(p.name for p in ports) or 'none'}")
-
-
-def _check_ready(ready: object, where: str) -> None:
-    if ready is not None and not isinstance(ready, Ready):
-        allowed = "ready_port(…), ready_http(…), ready_log(…), ready_when(…)"
-        raise UsageError(f"{where}: ready={ready!r} is not allowed; {allowed}")
 
 
 def _node_records(nodes: Sequence[Node | str] | int) -> tuple[Node, ...]:

@@ -14,7 +14,17 @@ from dataclasses import dataclass, field
 
 from pytest_coordchaos.errors import UsageError
 
-__all__ = ["NoSuchPort", "NodeProbe", "Ready", "ready_healthy", "ready_http", "ready_log", "ready_port", "ready_when"]
+__all__ = [
+    "NoSuchPort",
+    "NodeProbe",
+    "Ready",
+    "check_ready",
+    "ready_healthy",
+    "ready_http",
+    "ready_log",
+    "ready_port",
+    "ready_when",
+]
 
 
 class NoSuchPort(UsageError):
@@ -79,6 +89,13 @@ class Ready:
     check: Callable[[NodeProbe], Awaitable[bool]]
     dials: str = ""
     """The port to which it connects, if it does nothing else."""
+
+
+def check_ready(ready: object, where: str) -> None:
+    """UsageError where something else is given as a condition."""
+    if ready is not None and not isinstance(ready, Ready):
+        allowed = "ready_port(…), ready_http(…), ready_log(…), ready_when(…)"
+        raise UsageError(f"{where}: ready={ready!r} is not allowed; {allowed}")
 
 
 def ready_port(port: str) -> Ready:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_coordchaos import NodeProbe, Port, System, ready_when
+from pytest_coordchaos import Live, NodeProbe, Port, System, ready_when
 from reference_systems.kit.frames import Frame, FrameDecoder, encode
 from reference_systems.raft_kv.client import client
 from reference_systems.raft_kv.config import Config
@@ -43,6 +43,7 @@ def system(nodes: int = 3, **options: float) -> System:
         roles={"leader": _leads},
         client=client,
         workloads={"register": register},
+        live=Live(nodes="majority", within_s=10.0),
     )
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -16,6 +18,7 @@ from pytest_coordchaos.runtimes.base import NodeState
 from pytest_coordchaos.runtimes.sim import fences, patches
 from pytest_coordchaos.simulation.scenario import Progress, Scenario, perform
 from pytest_coordchaos.simulation.world import Model, World
+from pytest_coordchaos.system.liveness import Live
 from pytest_coordchaos.workloads.driver import drive
 from pytest_coordchaos.workloads.register import register
 from reference_systems.raft_kv.system import status, system
@@ -122,6 +125,17 @@ def test_a_quorum_that_is_none_is_caught_making_no_progress() -> None:
 
     assert result.verdict == "violated"
     assert result.summary.startswith("progress exceeded: nothing succeeded for 5 s (nodes n1, n2 alone")
+
+
+def test_the_system_says_who_must_go_on() -> None:
+    """A store that claimed that any single node is enough would be caught."""
+    scenario = Scenario(
+        system=replace(FIVE, live=Live(nodes="any")), workload=register(rate_per_s=20), seconds=2, progress=Progress(within_s=3.0)
+    )
+    result, _, _ = perform(scenario, 1)
+
+    assert result.verdict == "violated"
+    assert re.match(r"progress exceeded: nothing succeeded for 3 s \(nodes n\d alone, (n\d(, )?){4} cut off", result.summary)
 
 
 def test_kill_pause_restart_and_logs_of_a_simulated_node() -> None:

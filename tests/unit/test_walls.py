@@ -49,6 +49,7 @@ PURE = [
     "verdicts.py",
     "run.py",
     "judging.py",
+    "system/liveness.py",
     "system/model.py",
     "system/protocols.py",
     "system/placeholders.py",
