@@ -149,6 +149,7 @@ class LiveCluster:
         async def power_is_back() -> None:
             await self._change(self._faults.remove, silent)
             await self._start_again(node)
+            await self._machines.look_again(node, always=True)
 
         return self._in_force(f"power-loss {node}", start_ns, power_is_back, probes)
 

@@ -45,10 +45,17 @@ class MachineControl:
             change(fault)
             return (await self.runtime.set_machine(fault.node, machine_state(self.faults, fault.node)),)
 
-    async def look_again(self, node: str) -> None:
-        """What could not be seen while the node was dead or stopped must be seen now. FaultError: it is not."""
+    async def look_again(self, node: str, *, always: bool = False) -> None:
+        """What could not be seen while the node was dead or stopped must be seen now.
+
+        Args:
+            always: Look also at a machine whose clock and disk no fault changes.
+
+        Raises:
+            FaultError: It is not seen.
+        """
         wanted = machine_state(self.faults, node)
-        if wanted == MachineState() or self.runtime.state(node) is not NodeState.RUNNING:
+        if (wanted == MachineState() and not always) or self.runtime.state(node) is not NodeState.RUNNING:
             return
         probe = await self.runtime.set_machine(node, wanted)
         if not probe.ok and self.runtime.state(node) is NodeState.RUNNING:

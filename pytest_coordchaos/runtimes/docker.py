@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from pytest_coordchaos.errors import CapabilityError, FaultError, StartError, UsageError
+from pytest_coordchaos.errors import FaultError, StartError, UsageError
 from pytest_coordchaos.faults.machines import MachineProbe, MachineState
 from pytest_coordchaos.runtimes.base import Address, Capability, NodeSpec, NodeState, check_files
 from pytest_coordchaos.runtimes.docker_ambassadors import Ambassadors, OtherKernel
@@ -155,8 +155,9 @@ class DockerRuntime:
             await member.kill()
 
     async def lose_power(self, node: str) -> None:
-        """Refused: a kill takes nothing from it that it has written."""
-        raise CapabilityError(f"power-loss {node}: runtime {self.name} cannot take from a node what it did not sync")
+        """SIGKILL; a node of ours finds at its next start what it had synced, and a part of the rest."""
+        await self.kill(node)
+        await self._orders.lost_power(node)
 
     async def set_machine(self, node: str, state: MachineState) -> MachineProbe:
         """Make clock and disk of a node of ours as faults want them, and ask it what it sees."""
@@ -199,9 +200,7 @@ class DockerRuntime:
     def log(self, node: str) -> str:
         """The node's standard output and error so far, all incarnations."""
         member = self._members.get(node)
-        if member is None or not member.log.exists():
-            return ""
-        return member.log.read_text(encoding="utf-8", errors="replace")
+        return member.read_log() if member else ""
 
     async def cpu_seconds(self, node: str) -> float:
         """CPU seconds of the container, dead incarnations included (each as of the last look before its end)."""

@@ -99,6 +99,10 @@ class Member:
         """Thaw it, and look whether it runs."""
         await self._become("resume", NodeState.RUNNING)
 
+    def read_log(self) -> str:
+        """What it has printed so far, all lives."""
+        return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
+
     async def put_text(self, name: str, text: str) -> None:
         """Write a file in its directory, also while it is dead. EngineError: it was refused."""
         files = archive(self.directory, {name: text})

@@ -31,21 +31,24 @@ class _Order:
         state: What its machine is to be.
         slip_s: What its wall clock had drifted when this was ordered.
         since_s: When, in seconds since 1970.
+        power_losses: How often it lost power so far.
     """
 
     number: int = 0
     state: MachineState = field(default_factory=MachineState)
     slip_s: float = 0.0
     since_s: float = 0.0
+    power_losses: int = 0
 
     def drifted_s(self, at_s: float) -> float:
         """How far its wall clock has drifted by then."""
         return self.slip_s + (at_s - self.since_s) * (self.state.rate - 1.0)
 
-    def next(self, state: MachineState, now_s: float) -> _Order:
-        """The next order. A clock that drifts no more is set right."""
+    def next(self, state: MachineState, now_s: float, *, losses: int = 0) -> _Order:
+        """The next order, after so many more losses of power. A clock that drifts no more is set right."""
         slip_s = self.drifted_s(now_s) if state.rate != 1.0 and self.number else 0.0
-        return _Order(number=self.number + 1, state=state, slip_s=slip_s, since_s=now_s)
+        number, losses = self.number + 1, self.power_losses + losses
+        return _Order(number=number, state=state, slip_s=slip_s, since_s=now_s, power_losses=losses)
 
     def as_json(self) -> str:
         """What the node reads."""
@@ -59,6 +62,7 @@ class _Order:
                 "since_s": self.since_s,
                 "sync_ms": state.sync_ms,
                 "full": state.full,
+                "power_losses": self.power_losses,
             }
         )
 
@@ -99,6 +103,12 @@ class MachineOrders:
                 return await self._answer(node, order)
         return MachineProbe(ok=True, observed=f"{node} is {self._state(node)}, and is looked at when it goes on")
 
+    async def lost_power(self, node: str) -> None:
+        """A node that is dead is to find at its next start what it had synced, and a part of the rest."""
+        before = self._orders.get(node, _Order())
+        self._orders[node] = before.next(before.state, time.time(), losses=1)
+        await self._put(node, _ORDERS, self._orders[node].as_json())
+
     async def _answer(self, node: str, order: _Order) -> MachineProbe:
         deadline = asyncio.get_running_loop().time() + _ANSWER_S
         while asyncio.get_running_loop().time() < deadline and self._state(node) is NodeState.RUNNING:
@@ -110,6 +120,8 @@ class MachineOrders:
 
 
 def _judge(node: str, order: _Order, said: dict[str, Any]) -> MachineProbe:
+    if said["lost"] != order.power_losses:
+        return MachineProbe(ok=False, observed=f"{node} still has what it had not synced when it lost power")
     (true_1, own_1, _, _), (true_2, own_2, wall_s, own_wall_s) = said["readings"]
     return judged(
         node,

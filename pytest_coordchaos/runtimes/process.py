@@ -107,8 +107,9 @@ class ProcessRuntime:
         await self._guard.call("kill", scope=self._scope, name=node, deadline_s=_END_S)
 
     async def lose_power(self, node: str) -> None:
-        """Refused: a kill takes nothing from it that it has written."""
-        raise CapabilityError(f"power-loss {node}: runtime {self.name} cannot take from a node what it did not sync")
+        """SIGKILL; a node of ours finds at its next start what it had synced, and a part of the rest."""
+        await self.kill(node)
+        await self._orders.lost_power(node)
 
     async def set_machine(self, node: str, state: MachineState) -> MachineProbe:
         """Make clock and disk of a node of ours as faults want them, and ask it what it sees."""

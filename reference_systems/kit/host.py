@@ -106,13 +106,19 @@ def directory_of(node_file: Path) -> Path:
 
 async def run(entry: str, node_file: Path, machine: Machine) -> None:
     """Run the node, on a loop of its machine, until its main returns; raises what main or anything it spawned raised."""
-    directory = directory_of(node_file)
+    directory, document = directory_of(node_file), read_document(node_file)
+    disk = RealDisk(directory / "data", machine)
+    draws = random.Random(f"{document['seed']}/{document['name']}/power/{machine.power_losses}")
+    gone = disk.journal.lose_power(machine.power_losses, draws)
+    if gone is not None:
+        print(f"--- coordchaos: the machine of {document['name']} lost power; {gone} unsynced bytes are gone ---", flush=True)
+    machine.lost = machine.power_losses
     machine.watch()
     await live(
         entry,
-        read_document(node_file),
+        document,
         clock=LoopClock(machine.wall),
-        disk=RealDisk(directory / "data", machine),
+        disk=disk,
         incarnation=next_incarnation(directory),
         read_again=lambda: read_document(node_file),
     )

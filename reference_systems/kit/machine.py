@@ -35,12 +35,15 @@ class Machine:
         rate: The node's seconds in one true second.
         sync_s: How much longer a forced write takes.
         full: The disk takes no more.
+        power_losses: How often it lost power so far; what was not synced before the last is to be gone.
+        lost: Losses that were played: what was not synced is gone.
     """
 
     def __init__(self, directory: Path) -> None:
         self.rate = 1.0
         self.sync_s = 0.0
         self.full = False
+        self.power_losses = self.lost = 0
         self._directory = directory
         self._number = 0
         self._offset_s = self._slip_s = self._since_s = 0.0
@@ -60,6 +63,7 @@ class Machine:
         self.rate, self._offset_s = orders["rate"], orders["offset_s"]
         self._slip_s, self._since_s = orders["slip_s"], orders["since_s"]
         self.sync_s, self.full = orders["sync_ms"] / 1e3, orders["full"]
+        self.power_losses = orders["power_losses"]
 
     def monotonic(self) -> float:
         """Seconds of the node's own; they never step."""
@@ -103,7 +107,13 @@ class Machine:
         number = self._number
         before = self._readings()
         await asyncio.sleep(_LOOK_S)
-        seen = {"number": number, "readings": [before, self._readings()], "sync_ms": self.sync_s * 1e3, "full": self._refuses()}
+        seen = {
+            "number": number,
+            "readings": [before, self._readings()],
+            "sync_ms": self.sync_s * 1e3,
+            "full": self._refuses(),
+            "lost": self.lost,
+        }
         draft = self._directory / f"{SEEN}.new"
         draft.write_text(json.dumps(seen))
         draft.replace(self._directory / SEEN)

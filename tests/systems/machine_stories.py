@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+
 import pytest
 
 from pytest_coordchaos import Drift, FullDisk, Jump, Pause, Skew, SlowDisk, UsageError
@@ -83,14 +86,14 @@ async def a_forced_write_on_a_slow_disk_takes_that_much_longer(cluster: LiveClus
     assert two.verified
     await ask(cluster, "append", "a")
     begun_ns = cluster.clock.now_ns()
-    await ask(cluster, "sync")
+    await ask(cluster, "sync_log")
     assert cluster.clock.now_ns() - begun_ns >= 300e6
     await cluster.heal()
 
 
 async def a_full_disk_refuses_and_the_node_that_ended_is_started_again(cluster: LiveCluster) -> None:
     await ask(cluster, "append", "kept")
-    await ask(cluster, "sync")
+    await ask(cluster, "sync_log")
     full = await cluster.apply(FullDisk("n1"))
     assert full.verified
     for what, argument in (("append", "lost"), ("write", ["file", "lost"])):
@@ -111,6 +114,48 @@ async def a_full_disk_refuses_and_the_node_that_ended_is_started_again(cluster: 
     await ask(cluster, "append", ", and more")
 
 
+async def a_kill_keeps_what_was_written_and_a_loss_of_power_may_not(cluster: LiveCluster) -> None:
+    for text in ("kept", "lost"):
+        await ask(cluster, "write", [text, text])
+        await ask(cluster, "sync_dir", [])
+    await ask(cluster, "sync", ["kept"])
+    await cluster.kill("n1")
+    await cluster.restart("n1")
+    files = await ask(cluster, "files")
+    assert (files["kept"], files["lost"]) == ("kept", "lost")
+
+    found = set()
+    for _ in range(12):
+        await ask(cluster, "write", ["lost", "lost"])
+        power = await cluster.lose_power("n1")
+        assert cluster.state("n1") == "dead"
+        await power.undo()
+        assert power.verified
+        files = await ask(cluster, "files")
+        assert files["kept"] == "kept"
+        found.add(files["lost"])
+        if "" in found:
+            break
+        await ask(cluster, "write", ["lost", ""])
+        await ask(cluster, "sync", ["lost"])
+    assert "" in found
+    assert "lost power" in cluster.runtime.log("n1")
+
+
+async def a_machine_without_power_says_nothing_to_anybody(cluster: LiveCluster) -> None:
+    reader, writer = await cluster.open_connection("n1", "client")
+    try:
+        power = await cluster.lose_power("n1")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.3)
+        await power.undo()
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.wait_for(reader.read(1), 20) == b""
+    finally:
+        writer.transport.abort()
+    assert await ask(cluster, "files") is not None
+
+
 async def a_clock_no_machine_has_is_refused(cluster: LiveCluster) -> None:
     for fault, allowed in ((Drift("n1", 3.0), "rate=3.0 is not allowed; 0.5 to 2"), (SlowDisk("n1", -1.0), "sync_ms=-1.0")):
         with pytest.raises(UsageError, match=allowed):
@@ -129,5 +174,7 @@ STORIES: tuple[Story, ...] = (
     a_node_that_is_stopped_sees_its_clock_when_it_goes_on,
     a_forced_write_on_a_slow_disk_takes_that_much_longer,
     a_full_disk_refuses_and_the_node_that_ended_is_started_again,
+    a_kill_keeps_what_was_written_and_a_loss_of_power_may_not,
+    a_machine_without_power_says_nothing_to_anybody,
     a_clock_no_machine_has_is_refused,
 )

@@ -32,7 +32,7 @@ async def _answer(env: Env, log: LogFile, what: str, argument: Any) -> Any:
         return await env.clock.sleep(argument)
     if what == "append":
         return log.append(argument.encode())
-    if what == "sync":
+    if what == "sync_log":
         return await log.sync()
     if what == "write":
         return await env.disk.write(*argument[:1], argument[1].encode())
