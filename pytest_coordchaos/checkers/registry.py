@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pytest_coordchaos.checkers.carts import CART
+from pytest_coordchaos.checkers.convergence import CONVERGED, METADATA_BOUNDED
 from pytest_coordchaos.checkers.detector import DETECTION_TIME, DETECTOR_ACCURACY, DETECTOR_COMPLETENESS
 from pytest_coordchaos.checkers.invariant import Invariant
 from pytest_coordchaos.checkers.linearizability import LINEARIZABLE
@@ -27,6 +29,9 @@ _ALL = (
     RING_BALANCE,
     MINIMAL_KEY_MOVEMENT,
     LOOKUPS_AGREE,
+    CONVERGED,
+    METADATA_BOUNDED,
+    CART,
 )
 
 INVARIANTS: dict[str, Invariant] = {invariant.name: invariant for invariant in _ALL}

@@ -40,6 +40,11 @@ class Context:
         """Numbers kept: one for each replica, one for each dot beyond."""
         return len(self.vector) + len(self.cloud)
 
+    @property
+    def dots(self) -> int:
+        """How many dots are in."""
+        return sum(self.vector.values()) + len(self.cloud)
+
     def next_dot(self, replica: str) -> Dot:
         """The dot of the replica's next update. Only the replica itself may ask: a dot must not be used twice."""
         return Dot(replica, self.vector.get(replica, 0) + 1)

@@ -54,17 +54,23 @@ class ORMap(Generic[V]):
 
     def merge(self: Self, other: Self) -> Self:
         """Of each key the dots that both hold, or that one holds and the other has never seen."""
-        entries = {}
-        for key in dict.fromkeys([*self.entries, *other.entries]):
+        entries = dict(self.entries)
+        for key in other.entries if other._only_adds() else dict.fromkeys([*self.entries, *other.entries]):
             dots = self._joined(self.entries.get(key, {}), other.entries.get(key, {}), other.context)
             if dots:
                 entries[key] = dots
+            else:
+                entries.pop(key, None)
         return type(self)(entries=entries, context=self.context.merge(other.context))
 
     def _joined(self, mine: Dotted[V], others: Dotted[V], seen: Context) -> Dotted[V]:
         kept = {dot: value for dot, value in mine.items() if dot in others or dot not in seen}
         new = {dot: value for dot, value in others.items() if dot not in self.context}
         return {**kept, **new}
+
+    def _only_adds(self) -> bool:
+        """It has seen nothing but what it holds: a delta that takes nothing away."""
+        return self.context.dots == self.dots
 
     def leq(self: Self, other: Self) -> bool:
         """The other has seen all that this one has seen, and holds nothing that is removed here."""

@@ -217,6 +217,8 @@ CHEAP = {
     "pytest_coordchaos.plugin",
     "pytest_coordchaos.settings",
     "reference_systems",
+    "reference_systems.crdt_cart",
+    "reference_systems.crdt_cart.fixtures",
     "reference_systems.fixtures",
     "reference_systems.raft_kv",
     "reference_systems.raft_kv.fixtures",

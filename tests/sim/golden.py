@@ -17,6 +17,7 @@ from pytest_coordchaos.cost.ledger import Ledger
 from pytest_coordchaos.cost.transcript import transcript
 from pytest_coordchaos.runtimes.sim import fences, patches
 from pytest_coordchaos.simulation.world import Model, World
+from reference_systems.crdt_cart.system import system as crdt_cart
 from reference_systems.raft_kv.system import system as raft_kv
 from reference_systems.rate_limiter.system import system as rate_limiter
 from reference_systems.skeleton.system import system as skeleton
@@ -52,6 +53,7 @@ class Golden:
 
 
 _PUT = Request(f="put", key="x", value=1)
+_ADD = Request(f="add", key="book", value=2)
 _FIVE = partial(raft_kv, 5)
 _RAFT = ("leader", "follower")
 
@@ -65,6 +67,14 @@ GOLDEN: dict[str, Golden] = {
         system=rate_limiter,
         request=Request(f="acquire", key="k1", value=5),
         before=(Request(f="acquire", key="k1", value=5),),
+    ),
+    "crdt_cart-add": Golden(
+        title="crdt_cart, three nodes: an add, and how the others hear of it",
+        system=crdt_cart,
+        request=_ADD,
+        before=(_ADD,),
+        window_s=0.25,
+        hidden=(),
     ),
     "skeleton-put": Golden(title="skeleton, three nodes: a put", system=skeleton, request=_PUT, before=(_PUT,)),
 }

@@ -1,0 +1,110 @@
+"""The client of generated workloads: keeps to its node, retries safely, is honest about what it does not know.
+
+A frame's operation id names the operation: the node remembers it, durably, so that a retry there is not done twice.
+`Failed` is raised only when no attempt can have been done. Reads change nothing: one without an answer has failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from pytest_coordchaos import Call, Client, Failed
+from reference_systems.crdt_cart.messages import REQUEST, RESPONSE, packed
+from reference_systems.kit.frames import Frame, FrameDecoder, encode
+
+__all__ = ["CartClient", "client"]
+
+PORT = "client"
+_PAUSE_S = 0.025
+_OWN_SHARE = 0.95  # of the call's timeout: the client knows better than its driver what surely did not happen
+_READ_BYTES = 65536
+
+
+class CartClient:
+    """One logical client of one node: one call at a time.
+
+    Args:
+        cluster: Gives `open_connection(node, port)`.
+        node: Which replica it shops at.
+    """
+
+    def __init__(self, cluster: Any, node: str) -> None:
+        self._cluster = cluster
+        self._node = node
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._sent = False
+
+    async def connect(self) -> None:
+        """Have a connection. Raises OSError."""
+        if self._streams is None:
+            self._streams = await self._cluster.open_connection(self._node, PORT)
+
+    async def call(self, call: Call) -> Any:
+        """Perform one operation within its timeout; returns the cart of a read, the ids of the removed adds of a remove.
+
+        Raises:
+            Failed: It surely did not happen.
+            TimeoutError: Nobody knows.
+        """
+        self._sent, reason = False, "no answer"
+        try:
+            async with asyncio.timeout(_OWN_SHARE * call.timeout_s):
+                while True:
+                    try:
+                        return _value(await self._ask(call))
+                    except (OSError, ValueError) as error:
+                        reason = str(error) or type(error).__name__
+                        self.close()
+                        await asyncio.sleep(_PAUSE_S)
+        except TimeoutError:
+            self.close()
+            if call.f in ("add", "remove") and self._sent:
+                raise TimeoutError(f"{call.f} may or may not have happened: {reason}") from None
+            raise Failed(f"{call.f} was not done within {call.timeout_s} s: {reason}") from None
+
+    async def _ask(self, call: Call) -> dict[str, Any]:
+        await self.connect()
+        assert self._streams is not None
+        reader, writer = self._streams
+        self._sent = True
+        body = packed({"f": call.f, "item": call.key, "quantity": 1 if call.value is None else call.value})
+        writer.write(encode(Frame(kind=REQUEST, operations=(call.id,), body=body)))
+        decoder = FrameDecoder()
+        while data := await reader.read(_READ_BYTES):
+            for frame in decoder.feed(data):
+                if frame.kind == RESPONSE and frame.operations == (call.id,):
+                    answer: dict[str, Any] = json.loads(frame.body)
+                    return answer
+        raise ConnectionResetError(f"{self._node} closed the connection before it answered")
+
+    def close(self) -> None:
+        """End the connection; the next call makes another. Idempotent."""
+        if self._streams:
+            self._streams[1].transport.abort()
+            self._streams = None
+
+
+def _value(answer: dict[str, Any]) -> Any:
+    if answer["status"] != "ok":
+        raise Failed(answer["reason"])
+    return answer["value"]
+
+
+async def _connect(cluster: Any, node: str) -> CartClient:
+    connection = CartClient(cluster, node)
+    await connection.connect()  # a node that is down has taken no order yet
+    return connection
+
+
+async def _call(connection: CartClient, call: Call) -> Any:
+    return await connection.call(call)
+
+
+async def _close(connection: CartClient) -> None:
+    connection.close()
+
+
+client = Client(connect=_connect, call=_call, close=_close)
+"""The client record for workloads: f in add (key the item, value the quantity), remove, read, state and stats."""

@@ -1,0 +1,72 @@
+"""The carts workload: adds, removes and reads of a few items at all replicas, and what each holds in the end. Pure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pytest_coordchaos import Final, Request, Workload
+
+__all__ = ["carts", "item_names"]
+
+INVARIANTS = ("cart", "converged", "metadata-bounded")
+_ITEMS = 12
+_MOST_AT_ONCE = 3
+
+
+def carts(
+    *,
+    items: int = _ITEMS,
+    clients: int = 5,
+    rate_per_s: float | None = 40.0,
+    remove_share: float = 0.15,
+    read_share: float = 0.25,
+    operations: int | None = None,
+    timeout_s: float = 1.0,
+    converge_s: float = 10.0,
+) -> Workload:
+    """Operations `add`, `remove` and `read`; in the end each node's `state` and `stats`, until all carts are equal.
+
+    Args:
+        items: How many different ones.
+        clients: Concurrent clients; each shops at one node.
+        rate_per_s: Operations per second of all clients (open loop); None: as fast as they are answered.
+        remove_share, read_share: Shares of removes and reads (0..1); the rest are adds.
+        operations: Stop after so many; None: only the time limit.
+        timeout_s: A call that takes longer is recorded as info.
+        converge_s: For how long to ask in the end.
+    """
+    names = item_names(items)
+    return Workload(
+        name="carts",
+        requests=lambda rng: _requests(rng, names, remove_share, read_share),
+        invariants=INVARIANTS,
+        clients=clients,
+        rate_per_s=rate_per_s,
+        operations=operations,
+        timeout_s=timeout_s,
+        final=Final(requests=(Request(f="state"), Request(f="stats")), until=_equal, within_s=converge_s),
+    )
+
+
+def item_names(items: int = _ITEMS) -> tuple[str, ...]:
+    """The items of the workload."""
+    return tuple(f"item{number}" for number in range(1, items + 1))
+
+
+def _requests(rng: random.Random, items: tuple[str, ...], remove_share: float, read_share: float) -> Iterator[Request]:
+    """Endless requests. Only `random()` is drawn from: the same stream on every Python version."""
+    while True:
+        item, kind, quantity = items[int(rng.random() * len(items))], rng.random(), 1 + int(rng.random() * _MOST_AT_ONCE)
+        if kind < read_share:
+            yield Request(f="read")
+        elif kind < read_share + remove_share:
+            yield Request(f="remove", key=item)
+        else:
+            yield Request(f="add", key=item, value=quantity)
+
+
+def _equal(answers: Mapping[str, Mapping[str, Any]]) -> bool:
+    states = [answer["state"] for answer in answers.values()]
+    return all(state == states[0] for state in states)
