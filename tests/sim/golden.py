@@ -68,14 +68,7 @@ GOLDEN: dict[str, Golden] = {
         request=Request(f="acquire", key="k1", value=5),
         before=(Request(f="acquire", key="k1", value=5),),
     ),
-    "crdt_cart-add": Golden(
-        title="crdt_cart, three nodes: an add, and how the others hear of it",
-        system=crdt_cart,
-        request=_ADD,
-        before=(_ADD,),
-        window_s=0.25,
-        hidden=(),
-    ),
+    "crdt_cart-add": Golden(title="crdt_cart, three nodes: an add", system=crdt_cart, request=_ADD, before=(_ADD,)),
     "skeleton-put": Golden(title="skeleton, three nodes: a put", system=skeleton, request=_PUT, before=(_PUT,)),
 }
 """File in `fixtures/traces/`, without its ending -> how it is made."""
