@@ -220,6 +220,8 @@ CHEAP = {
     "reference_systems.crdt_cart",
     "reference_systems.crdt_cart.fixtures",
     "reference_systems.fixtures",
+    "reference_systems.payments_2pc",
+    "reference_systems.payments_2pc.fixtures",
     "reference_systems.raft_kv",
     "reference_systems.raft_kv.fixtures",
 }

@@ -135,7 +135,8 @@ def test_the_rules_allow(source: str) -> None:
 def test_a_node_loads_the_standard_library_only() -> None:
     """Run as in an image without pip: isolated, no site packages, and nothing of the plugin is imported."""
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import reference_systems.raft_kv.node, reference_systems.kit.host\n"
+        "import sys; sys.path.insert(0, sys.argv[1]); import reference_systems.kit.host\n"
+        "import reference_systems.raft_kv.node, reference_systems.payments_2pc.broken\n"
         "top = {name.split('.')[0] for name in sys.modules}\n"
         "print(sorted(top - set(sys.stdlib_module_names) - {'reference_systems', '__main__'}))"
     )
