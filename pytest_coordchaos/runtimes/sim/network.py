@@ -263,7 +263,8 @@ class Network:
         ends = [end for ends in self._ends.values() for end in ends]
         for end in [*ends, *(end for link in self._links.values() for end in link.connections)]:
             end.mute()
-            end.peer.mute()
+            if end.peer is not None:
+                end.peer.mute()
 
     def booted(self, node: str) -> None:
         """The machine has power again: peers learn that it knows nothing of their connections."""

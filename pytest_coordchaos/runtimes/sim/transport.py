@@ -38,11 +38,10 @@ class SimTransport(Answering):
     """One end.
 
     Attributes:
-        peer: The other end.
-        way: The way on which this end sends.
+        peer: The other end; None once both are over.
+        way, incoming: The way on which this end sends, and the one on which its peer does.
         owner: The node it belongs to; None: a client or the experiment.
         context: Where what happens to it runs.
-        silent: Its machine lost power: nothing arrives and nobody says so.
         framer: Cuts what it sends into messages; None: they are not counted.
     """
 
@@ -51,10 +50,10 @@ class SimTransport(Answering):
         self.network = network
         self.loop = network.loop
         self.way = way
+        self.incoming = way.link.down if way is way.link.up else way.link.up
         self.owner = owner
-        self.peer: SimTransport = self
+        self.peer: SimTransport | None = None
         self.context: Context = Context()
-        self.silent = False
         self.due_ns = 0
         self.held: deque[Packet] = deque()
         self.framer = framer
@@ -161,6 +160,8 @@ class SimTransport(Answering):
     def transmit(self, packet: Packet) -> None:
         """Put a packet on the way."""
         loop, peer, data = self.loop, self.peer, packet[0]
+        if peer is None:
+            return
         if data is not _FIN and data is not _RST:
             self._unread += len(data)
         self.due_ns = due = max(self.due_ns, loop.now_ns + self.way.latency_ns())
@@ -196,16 +197,16 @@ class SimTransport(Answering):
 
     def arrive(self, packet: Packet) -> None:
         """A packet reached this end."""
-        if self.peer.way.blocked or self.held:
+        if self.incoming.blocked or self.held:
             self.held.append(packet)
-            self.peer.way.holding[self] = None
+            self.incoming.holding[self] = None
         else:
             self._take(packet)
 
     def release(self) -> None:
         """The cut was lifted: what was held arrives, unless there is a new cut."""
-        if self.peer.way.blocked:
-            self.peer.way.holding[self] = None
+        if self.incoming.blocked:
+            self.incoming.holding[self] = None
             return
         held, self.held = self.held, deque()
         for packet in held:
@@ -213,7 +214,7 @@ class SimTransport(Answering):
 
     def _take(self, packet: Packet) -> None:
         if self._lost:
-            if packet[0] is not _RST and packet[0] is not _FIN and not self.peer._lost:
+            if packet[0] is not _RST and packet[0] is not _FIN and self.peer is not None and not self.peer._lost:
                 self._send_mark(_RST)
         elif packet[0] is _RST:
             self._inbox.clear()
@@ -235,10 +236,11 @@ class SimTransport(Answering):
             if not self._closing and not self._protocol.eof_received():
                 self.close()
             return
-        sender._unread -= len(data)
-        if sender._outbox:
-            loop.call_soon(sender._flush, context=sender.context)
-        tally = sender.way.tally
+        if sender is not None:
+            sender._unread -= len(data)
+            if sender._outbox:
+                loop.call_soon(sender._flush, context=sender.context)
+        tally = self.incoming.tally
         if tally is not None:
             tally.delivered += len(data)
             if number:
@@ -260,7 +262,8 @@ class SimTransport(Answering):
     def reset_both(self) -> None:
         """A reset reaches either end."""
         self.reset()
-        self.peer.reset()
+        if self.peer is not None:
+            self.peer.reset()
 
     def vanish(self) -> None:
         """The machine closes it without asking its program: the peer is reset."""
@@ -288,6 +291,11 @@ class SimTransport(Answering):
     def _tell_lost(self, error: Exception | None) -> None:
         self._lost = True
         self._outbox.clear()
+        self._outbox_bytes, self._writing_paused = 0, False
         self.network.forget(self)
-        if self._protocol is not None:
-            self._protocol.connection_lost(error)
+        if self.peer is not None and self.peer._lost:
+            self.peer.peer = None  # two ends that know each other would lie about until the world is over
+            self.peer = None
+        protocol, self._protocol = self._protocol, None
+        if protocol is not None:
+            protocol.connection_lost(error)
