@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["MAX_BATCH", "MAX_FRAME_BYTES", "MAX_OPERATION_ID", "Frame", "FrameDecoder", "FrameError", "encode"]
 
@@ -28,18 +28,17 @@ MAX_OPERATION_ID = (1 << 63) - 1
 
 _BATCH = 1 << 63
 _HEAD = struct.Struct(">IHQH")
-_LENGTH_BYTES = 4
+_LENGTH = struct.Struct(">I")
 _CHECKSUM = struct.Struct(">I")
-_FIXED_BYTES = _HEAD.size - _LENGTH_BYTES + _CHECKSUM.size
+_FIXED_BYTES = _HEAD.size - _LENGTH.size + _CHECKSUM.size
 
 
 class FrameError(ValueError):
     """The bytes are not frames, or a frame cannot be written."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
-    """One message.
+class Frame(NamedTuple):
+    """One message. A tuple, because two are made for every message.
 
     Args:
         kind: Class number; the Port declares its name.
@@ -60,21 +59,22 @@ def encode(frame: Frame) -> bytes:
     Raises:
         FrameError: A field is out of its range.
     """
-    ids = frame.operations
+    kind, ids, sender, body = frame
     if len(ids) > MAX_BATCH:
         raise FrameError(f"a frame carries {len(ids)} operation ids; allowed: at most {MAX_BATCH}")
+    operation = 0
     if len(ids) > 1:
-        operation, prefix = _BATCH | len(ids), _pack_ids(ids)
-    else:
-        operation, prefix = (ids[0] if ids else 0), b""
+        operation, body = _BATCH | len(ids), _pack_ids(ids) + body
+    elif ids:
+        operation = ids[0]
         _check_id(operation)
-    length = _FIXED_BYTES + len(prefix) + len(frame.body)
+    length = _FIXED_BYTES + len(body)
     if length > MAX_FRAME_BYTES:
         raise FrameError(f"a frame of {length} bytes is too long; allowed: at most {MAX_FRAME_BYTES}")
     try:
-        data = _HEAD.pack(length, frame.kind, operation, frame.sender) + prefix + frame.body
+        data = _HEAD.pack(length, kind, operation, sender) + body
     except struct.error as error:
-        raise FrameError(f"class {frame.kind} or sender {frame.sender} is out of range; allowed: 0 to 65535") from error
+        raise FrameError(f"class {kind} or sender {sender} is out of range; allowed: 0 to 65535") from error
     return data + _CHECKSUM.pack(zlib.crc32(data))
 
 
@@ -108,22 +108,33 @@ class FrameDecoder:
             FrameError: The stream is not made of frames; it cannot be read any further.
         """
         buffer = self._buffer
+        if not buffer:  # most often: whole frames, which need not be copied
+            frames, end = _cut(data)
+            if end < len(data):
+                buffer += data[end:]
+            return frames
         buffer += data
-        frames, start = [], 0
-        while len(buffer) - start >= _LENGTH_BYTES:
-            length = int.from_bytes(buffer[start : start + _LENGTH_BYTES], "big")
-            if not _FIXED_BYTES <= length <= MAX_FRAME_BYTES:
-                raise FrameError(f"length field says {length} bytes; allowed: {_FIXED_BYTES} to {MAX_FRAME_BYTES}")
-            end = start + _LENGTH_BYTES + length
-            if len(buffer) < end:
-                break
-            frames.append(_parse(buffer, start, end))
-            start = end
-        del buffer[:start]
+        frames, end = _cut(buffer)
+        del buffer[:end]
         return frames
 
 
-def _parse(buffer: bytearray, start: int, end: int) -> Frame:
+def _cut(data: bytes | bytearray) -> tuple[list[Frame], int]:
+    """The frames at the start of `data`, and where they end."""
+    frames, start, size = list[Frame](), 0, len(data)
+    while size - start >= _LENGTH.size:
+        (length,) = _LENGTH.unpack_from(data, start)
+        if not _FIXED_BYTES <= length <= MAX_FRAME_BYTES:
+            raise FrameError(f"length field says {length} bytes; allowed: {_FIXED_BYTES} to {MAX_FRAME_BYTES}")
+        end = start + _LENGTH.size + length
+        if size < end:
+            break
+        frames.append(_parse(data, start, end))
+        start = end
+    return frames, start
+
+
+def _parse(buffer: bytes | bytearray, start: int, end: int) -> Frame:
     end -= _CHECKSUM.size
     if _CHECKSUM.unpack_from(buffer, end)[0] != zlib.crc32(memoryview(buffer)[start:end]):
         raise FrameError(f"the checksum of a frame of {end + _CHECKSUM.size - start} bytes does not fit")
@@ -136,4 +147,4 @@ def _parse(buffer: bytearray, start: int, end: int) -> Frame:
             raise FrameError(f"batch field {operation:#x} does not fit a body of {end - body} bytes")
         ids = struct.unpack_from(f">{count}Q", buffer, body)
         body += 8 * count
-    return Frame(kind=kind, operations=ids, sender=sender, body=bytes(buffer[body:end]))
+    return Frame(kind, ids, sender, bytes(buffer[body:end]))

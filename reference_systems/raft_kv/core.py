@@ -132,7 +132,9 @@ class Raft:
 
     def take_committed(self) -> list[tuple[int, Entry]]:
         """Entries to apply, in order, each once."""
-        first, self.applied = self.applied + 1, max(self.applied, self.replica.commit)
+        if self.replica.commit <= self.applied:
+            return []
+        first, self.applied = self.applied + 1, self.replica.commit
         return list(enumerate(self.replica.log.between(first, self.applied), start=first))
 
     def take_reads(self) -> list[int]:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from types import MappingProxyType
+from typing import Any
 
 from reference_systems.kit.frames import Frame, FrameError
 
@@ -62,7 +64,7 @@ class Entry:
     data: bytes = b""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Vote:
     """RequestVote: a candidate asks."""
 
@@ -71,7 +73,7 @@ class Vote:
     last_term: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class VoteOk:
     """The answer to Vote; sent when it is durable."""
 
@@ -79,7 +81,7 @@ class VoteOk:
     granted: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Append:
     """AppendEntries with entries. `commit` rides along; there is no message of its own for it."""
 
@@ -91,7 +93,7 @@ class Append:
     entries: tuple[Entry, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class AppendOk:
     """The answer to Append, sent when the entries are durable.
 
@@ -113,7 +115,7 @@ class AppendOk:
     operations: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Heartbeat:
     """The leader is alive. `commit` is at most what this follower is known to hold; `round` renews a lost ReadIndex."""
 
@@ -122,7 +124,7 @@ class Heartbeat:
     round: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class HeartbeatOk:
     """The answer to Heartbeat."""
 
@@ -130,7 +132,7 @@ class HeartbeatOk:
     round: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ReadIndex:
     """Is the sender still leader? One round serves all reads that waited (thesis §6.4)."""
 
@@ -139,7 +141,7 @@ class ReadIndex:
     operations: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ReadIndexOk:
     """The answer to ReadIndex."""
 
@@ -148,7 +150,7 @@ class ReadIndexOk:
     operations: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class SnapshotChunk:
     """InstallSnapshot: bytes `offset` … of the `total` bytes of the state after `index`."""
 
@@ -161,7 +163,7 @@ class SnapshotChunk:
     data: bytes = b""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class SnapshotOk:
     """The answer to SnapshotChunk: the offset wanted next; `total` means installed and durable."""
 
@@ -196,8 +198,10 @@ _SPECS: tuple[tuple[int, str, type[Message], struct.Struct, tuple[str, ...]], ..
     ),
     (10, "snapshot_ok", SnapshotOk, struct.Struct(">QQQ"), ("term", "seq", "offset")),
 )
-_BY_TYPE = MappingProxyType({spec[2]: spec for spec in _SPECS})
-_BY_NUMBER = MappingProxyType({spec[0]: spec for spec in _SPECS})
+"""(number, class, type, how its head is packed, the head's fields: the first ones of the type)"""
+
+_BY_TYPE = MappingProxyType({make: (number, head.pack, attrgetter(*names)) for number, _, make, head, names in _SPECS})
+_BY_NUMBER = MappingProxyType({number: (name, make, head) for number, name, make, head, _ in _SPECS})
 PEER_CLASSES = MappingProxyType({spec[0]: spec[1] for spec in _SPECS})
 _ENTRY = struct.Struct(">QQI")
 
@@ -229,8 +233,8 @@ def decode_entries(data: bytes, offset: int = 0) -> tuple[Entry, ...]:
 
 def to_frame(message: Message, sender: int) -> Frame:
     """The message as a frame of the peer port."""
-    number, _, _, head, names = _BY_TYPE[type(message)]
-    body = head.pack(*(getattr(message, name) for name in names))
+    number, pack, fields = _BY_TYPE[type(message)]
+    body = pack(*fields(message))
     operations: tuple[int, ...] = ()
     if isinstance(message, Append):
         body += encode_entries(message.entries)
@@ -239,7 +243,7 @@ def to_frame(message: Message, sender: int) -> Frame:
         body += message.data
     elif isinstance(message, (AppendOk, ReadIndex, ReadIndexOk)):
         operations = message.operations
-    return Frame(kind=number, operations=operations, sender=sender, body=body)
+    return Frame(number, operations, sender, body)
 
 
 def decode(frame: Frame) -> Message:
@@ -251,18 +255,18 @@ def decode(frame: Frame) -> Message:
     spec = _BY_NUMBER.get(frame.kind)
     if spec is None:
         raise FrameError(f"class {frame.kind} is not known on the peer port")
-    _, name, make, head, names = spec
+    name, make, head = spec
     exact = make not in (Append, SnapshotChunk)
     if len(frame.body) < head.size or (exact and len(frame.body) > head.size):
         raise FrameError(f"a {name} frame has a body of {len(frame.body)} bytes; its head takes {head.size}")
-    values = dict(zip(names, head.unpack_from(frame.body), strict=True))
+    fields: list[Any] = [*head.unpack_from(frame.body)]
     if make is Append:
         try:
-            return Append(**values, entries=decode_entries(frame.body, head.size))
+            fields.append(decode_entries(frame.body, head.size))
         except ValueError as error:
             raise FrameError(str(error)) from error
-    if make is SnapshotChunk:
-        return SnapshotChunk(**values, data=frame.body[head.size :])
-    if make in (AppendOk, ReadIndex, ReadIndexOk):
-        return make(**values, operations=frame.operations)
-    return make(**values)
+    elif make is SnapshotChunk:
+        fields.append(frame.body[head.size :])
+    elif make in (AppendOk, ReadIndex, ReadIndexOk):
+        fields.append(frame.operations)
+    return make(*fields)

@@ -115,7 +115,8 @@ class RaftNode:
         restore = raft.take_restore()
         if restore:
             self._machine.load(restore.data)
-        for index, entry in raft.take_committed():
+        committed = raft.take_committed()
+        for index, entry in committed:
             answer = self._machine.apply(index, entry.data)
             proposed = self._proposed.pop(index, None)
             if proposed:
@@ -124,7 +125,7 @@ class RaftNode:
             reading = self._reading.pop(token)
             reading.respond({"status": "ok", "value": self._machine.get(reading.key)})
         self._note_leadership()
-        if self._snapshot_due():
+        if committed and self._snapshot_due():
             raft.save_snapshot(self._machine.dump())
         if raft.replica.has_writes:
             self._dirty.set()
