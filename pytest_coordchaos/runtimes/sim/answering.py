@@ -12,6 +12,7 @@ class Answering(asyncio.Transport):
     """The base of transports; they keep these attributes."""
 
     _closing: bool
+    _reading_paused: bool
     _outbox_bytes: int
     _low: int
     _high: int
@@ -24,6 +25,10 @@ class Answering(asyncio.Transport):
     def is_closing(self) -> bool:
         """asyncio: it was closed, or is gone."""
         return self._closing
+
+    def is_reading(self) -> bool:
+        """asyncio: neither paused nor closed."""
+        return not (self._reading_paused or self._closing)
 
     def get_write_buffer_size(self) -> int:
         """asyncio: bytes that the receiver has no room for."""

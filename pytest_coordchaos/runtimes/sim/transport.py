@@ -115,10 +115,6 @@ class SimTransport(Answering):
             self._reading_paused = False
             self.loop.call_soon(self._drain, context=self.context)
 
-    def is_reading(self) -> bool:
-        """asyncio: neither paused nor closed."""
-        return not (self._reading_paused or self._closing)
-
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """asyncio: when the protocol is told to pause."""
         high = (4 * low if low is not None else _HIGH) if high is None else high
@@ -280,12 +276,10 @@ class SimTransport(Answering):
         if self._ended:
             return
         self._ended = self._closing = True
-        if tell:
-            unread = self._inbox and self._inbox[0][0] is not _FIN
-            if unread:
-                self._send_mark(_RST)
-            else:
-                self._send_fin()
+        if tell and self._inbox and self._inbox[0][0] is not _FIN:
+            self._send_mark(_RST)  # it leaves bytes unread
+        elif tell:
+            self._send_fin()
         self.loop.call_soon(self._tell_lost, error, context=self.context)
 
     def _tell_lost(self, error: Exception | None) -> None:
