@@ -26,7 +26,8 @@ _HELP = (
     "invariants(*names, model=None, **options): what the recorded history must satisfy, such as 'linearizable'. "
     "Several markers add up.",
     "coordination_budget(*, op=None, messages_per_op=None, bytes_per_op=None, p50_ms=None, p99_ms=None, "
-    "background_messages_per_s=None): inclusive limits on what coordination may cost. Several markers add up.",
+    "background_messages_per_s=None, background_bytes_per_s=None): inclusive limits on what coordination may cost. "
+    "Several markers add up.",
 )
 
 

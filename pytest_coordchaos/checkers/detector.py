@@ -14,13 +14,14 @@ from pytest_coordchaos.verdicts import Status, Verdict
 
 __all__ = ["DETECTION_TIME", "DETECTOR_ACCURACY", "DETECTOR_COMPLETENESS", "check_accuracy", "check_completeness", "check_times"]
 
-_SLACK_SHARE, _SLACK_NS = 0.02, 100_000_000
-"""Clocks of members may drift, answers take a while, and a busy machine is late."""
+_SLACK_NS = 100_000_000
+"""A busy machine is late."""
 
 _REFUTATION_SHARE = 0.75
 """Of the suspicion time: undisturbed for so long, a member must have refuted."""
 
 _SUSPICIONS_PER_S = 0.05
+_ON_MESSAGES = ("lose", "duplicate", "reorder", "corrupt", "slow", "hold", "drop replies")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,7 @@ def check_completeness(history: History, options: Options) -> Verdict:
     name = "detector-completeness"
     looked, wrong = 0, []
     for crash in _crashes(history, options):
-        limit_ns = _patient(crash.log.promise_ns("declaration_s", options))
+        limit_ns = _patient(crash, "declaration_s", options)
         if limit_ns is None or crash.log.state_at(crash.node, crash.span[0]) is None:
             continue
         due_ns = _last_word_ns(crash) + limit_ns
@@ -78,13 +79,13 @@ def check_times(history: History, options: Options) -> Verdict:
     spread: list[float] = []
     wrong = []
     for crash in _crashes(history, options):
-        detection_ns, spread_ns = (crash.log.promise_ns(one, options) for one in ("detection_s", "spread_s"))
-        if detection_ns is None or spread_ns is None or crash.log.state_at(crash.node, crash.span[0]) != "alive":
+        if crash.log.state_at(crash.node, crash.span[0]) != "alive":
             continue
-        for what, since_ns, limit_ns, states, times in (
-            ("suspected", crash.span[0], _patient(detection_ns), ("suspect", *GONE), found),
-            ("declared", _first_declared_ns(crash, history, options), _patient(spread_ns), GONE, spread),
+        for what, since_ns, promise, states, times in (
+            ("suspected", crash.span[0], "detection_s", ("suspect", *GONE), found),
+            ("declared", _first_declared_ns(crash, history, options), "spread_s", GONE, spread),
         ):
+            limit_ns = _patient(crash, promise, options)
             if since_ns is None or limit_ns is None or _other_trouble(crash, since_ns + limit_ns, options):
                 continue
             at_ns = min((b.at_ns for b in _beliefs(crash) if b.state in states), default=None)
@@ -149,7 +150,9 @@ def _false_deaths(log: Log, options: Options) -> Iterator[str]:
         if suspicion_ns is None or belief.state != "dead" or belief.by != log.node:
             continue
         within = (belief.at_ns - suspicion_ns, belief.at_ns)
-        quiet_ns = spans.longest_quiet_ns(_between(log.node, belief.name, options), within)
+        blur_ns = log.blur_ns(belief.at_ns, faults_of(options))
+        trouble = [(start_ns - blur_ns, end_ns + blur_ns) for start_ns, end_ns in _between(log.node, belief.name, options)]
+        quiet_ns = spans.longest_quiet_ns(trouble, within)
         if quiet_ns >= _REFUTATION_SHARE * suspicion_ns:
             yield (
                 f"at {seconds(belief.at_ns, options)} {log.node} declared {belief.name} dead (incarnation {belief.incarnation}), "
@@ -158,7 +161,7 @@ def _false_deaths(log: Log, options: Options) -> Iterator[str]:
 
 
 def _false_suspicions(log: Log, options: Options) -> Iterator[str]:
-    messages = [_span(fault) for fault in faults_of(options) if not fault.words.startswith(("kill", "pause", "partition", "cut"))]
+    messages = [_span(fault) for fault in faults_of(options) if fault.words.startswith(_ON_MESSAGES)]
     for belief in log.beliefs:
         if belief.state == "suspect" and belief.by == log.node:
             within = (belief.at_ns - 2_000_000_000, belief.at_ns)
@@ -228,8 +231,10 @@ def _killed(crash: Crash, options: Options) -> str:
     return f"{crash.node} was down from {seconds(crash.span[0], options)} to {seconds(crash.span[1], options)}"
 
 
-def _patient(limit_ns: int | None) -> int | None:
-    return None if limit_ns is None else round(limit_ns * (1 + _SLACK_SHARE)) + _SLACK_NS
+def _patient(crash: Crash, promise: str, options: Options) -> int | None:
+    """A promise of the observer in nanoseconds, and what its clock and a busy machine add."""
+    limit_ns, blur_ns = crash.log.promise_ns(promise, options), crash.log.blur_ns(crash.span[0], faults_of(options))
+    return None if limit_ns is None else limit_ns + max(_SLACK_NS, blur_ns)
 
 
 def _invariant(name: str, check: object, options: frozenset[str], doc: str) -> Invariant:

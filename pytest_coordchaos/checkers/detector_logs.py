@@ -47,6 +47,10 @@ class Belief:
         return self.incarnation, _RANK.get(self.state, 0)
 
 
+_DRIFT, _DRIFTING = 0.005, 0.06
+"""Share by which a member's clock may be off the run's: as machines are, and under the fault `drift`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """One observer's beliefs in order.
@@ -62,6 +66,11 @@ class Log:
     beliefs: tuple[Belief, ...]
     told_ns: int
     promises: Mapping[str, float]
+
+    def blur_ns(self, at_ns: int, faults: Iterable[FaultSpan]) -> int:
+        """By how much the time of a belief may be wrong: it was counted back from when it was told, on the member's clock."""
+        drifted = any(fault.words.startswith(f"drift clock of {self.node} ") for fault in faults)
+        return round((self.told_ns - at_ns) * (_DRIFTING if drifted else _DRIFT))
 
     def of(self, name: str) -> tuple[Belief, ...]:
         """Its beliefs about one member."""

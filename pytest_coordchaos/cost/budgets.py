@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from pytest_coordchaos.cost.background import background_bytes_per_s, background_per_s
 from pytest_coordchaos.cost.counting import (
     Count,
     IdleRate,
     Observed,
-    background_per_s,
     bytes_per_op,
     idle_rate,
     messages_per_op,
@@ -229,6 +229,12 @@ LIMITS: dict[str, Limit] = {
         unit="messages/s",
         doc="background messages between nodes, offered, per second of the window",
         judge=partial(_judge_count, background_per_s, "/s"),
+        per_op=False,
+    ),
+    "background_bytes_per_s": Limit(
+        unit="bytes/s",
+        doc="bytes of background messages between nodes, offered, per second of the window",
+        judge=partial(_judge_count, background_bytes_per_s, " bytes/s"),
         per_op=False,
     ),
 }

@@ -17,7 +17,7 @@ from pytest_coordchaos.cost.ledger import Ledger, Message
 from pytest_coordchaos.history.model import History, Outcome
 from pytest_coordchaos.system.model import Port
 
-__all__ = ["Count", "Flow", "IdleRate", "Observed", "background_per_s", "bytes_per_op", "idle_rate", "messages_per_op"]
+__all__ = ["Count", "Flow", "IdleRate", "Observed", "bytes_per_op", "idle_note", "idle_rate", "messages_per_op", "tally"]
 
 FRAMED_LEAST = Fraction(95, 100)
 """Less than this share of a framed port's bytes cut into messages: the count is not to be trusted."""
@@ -185,20 +185,6 @@ def bytes_per_op(seen: Observed, op: str | None) -> Count:
     return Count(doubt=doubt) if doubt else _per_op(seen, op, lambda message: message.size_bytes, _bytes_in_total)
 
 
-def background_per_s(seen: Observed, op: str | None) -> Count:
-    """Background messages offered per second: declared classes as seen, others as in the idle window."""
-    doubt = seen.traffic_doubt() or seen.framing_doubt() or seen.idle_doubt()
-    if doubt or seen.ledger.seconds <= 0:
-        return Count(doubt=doubt or "the window has no length")
-    background = [m for m in seen.ledger if m.message_class in (seen.background_of(m.link.port) or ())]
-    flows = {flow: float(n / Fraction(seen.ledger.seconds)) for flow, n in tally(background, None, lambda message: 1).items()}
-    measured = len(background) / seen.ledger.seconds
-    if not seen.undeclared or seen.idle is None:
-        return Count(value=measured, flows=flows)
-    rate = sum(seen.idle.messages_per_s.get(port, 0.0) for port in seen.undeclared)
-    return Count(value=measured + rate, flows=flows, notes=(_idle_note(seen.idle, rate, "messages"),))
-
-
 def tally(messages: Iterable[Message], operations: frozenset[int] | None, weigh: Callable[[Message], int]) -> Tally:
     """What each flow weighs. With `operations`: only their part, 1/k of a batch of k for each (rule batch)."""
     parts: Counter[tuple[Flow, int]] = Counter()
@@ -275,10 +261,11 @@ def _idle_part(seen: Observed, carried: Mapping[str, int], unit: str) -> tuple[F
     rates = seen.idle.messages_per_s if unit == "messages" else seen.idle.bytes_per_s
     seconds = Fraction(seen.ledger.seconds)
     off = sum((min(Fraction(carried.get(p, 0)), Fraction(rates.get(p, 0.0)) * seconds) for p in seen.undeclared), Fraction())
-    return off, (_idle_note(seen.idle, sum(rates.get(p, 0.0) for p in seen.undeclared), unit),)
+    return off, (idle_note(seen.idle, sum(rates.get(p, 0.0) for p in seen.undeclared), unit),)
 
 
-def _idle_note(idle: IdleRate, rate: float, unit: str) -> str:
+def idle_note(idle: IdleRate, rate: float, unit: str) -> str:
+    """How a background rate was found."""
     return (
         f"background taken from an idle window of {idle.seconds:.1f} s: {rate:.4g} {unit}/s;"
         " load suppresses heartbeats, so this undercounts"

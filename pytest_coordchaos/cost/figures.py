@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
-from pytest_coordchaos.cost.counting import IdleRate, Observed, background_per_s, bytes_per_op, messages_per_op
+from pytest_coordchaos.cost.background import background_per_s
+from pytest_coordchaos.cost.counting import IdleRate, Observed, bytes_per_op, messages_per_op
 from pytest_coordchaos.cost.latency import percentile
 from pytest_coordchaos.cost.ledger import Ledger
 from pytest_coordchaos.history.model import History, Outcome

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pytest_coordchaos import Mutant, MutantSuite, System, Workload
-from reference_systems.gossip_ring.schedules import crash_on_slow_links, crashes, cut_one_way
+from reference_systems.gossip_ring.schedules import crash_after_clock_steps, crash_on_slow_links, crashes, cut_one_way
 from reference_systems.gossip_ring.system import system
 from reference_systems.gossip_ring.workloads import lookups
 
@@ -66,6 +66,15 @@ MUTANTS = MutantSuite(
             seconds=8,
         ),
         _mutant(
+            "S5",
+            "an update is told for ever",
+            ("background_bytes_per_s",),
+            nodes=8,
+            script=crashes(times=2, down_s=2, up_s=2.8),
+            budgets={"background_bytes_per_s": 60 * 2.2 * 8 / _PERIOD_S},
+            seconds=10,
+        ),
+        _mutant(
             "S6",
             "an update is told twice, however many members there are",
             ("detection-time",),
@@ -105,13 +114,21 @@ MUTANTS = MutantSuite(
             "S11",
             "all-to-all heartbeats",
             ("background_messages_per_s",),
-            budgets={"background_messages_per_s": 2.2 * 5 / _PERIOD_S},
+            budgets={"background_messages_per_s": 3.5 * 5 / _PERIOD_S},
         ),
         _mutant(
             "S12",
             "an acknowledgement has no number: a late one of somebody else counts for the dead",
             ("detector-completeness",),
             script=crash_on_slow_links(one_way_ms=60, down_s=4, up_s=2),
+            invariants=("detector-completeness",),
+            seconds=8,
+        ),
+        _mutant(
+            "S13",
+            "timeouts count on the wall clock",
+            ("detector-completeness",),
+            script=crash_after_clock_steps(step_s=600, down_s=4, up_s=1),
             invariants=("detector-completeness",),
             seconds=8,
         ),

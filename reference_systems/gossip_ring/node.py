@@ -205,7 +205,7 @@ class GossipNode:
             for event in self._swim.members.events
         ]
         promises = self.config.promises(len(self.env.nodes))
-        return {"now": self.env.clock.now(), "wall": self.env.clock.wall(), "events": events, "promises": promises}
+        return {"now": self.now(), "wall": self.env.clock.wall(), "events": events, "promises": promises}
 
     def _tell_ring(self) -> dict[str, Any]:
         self._ring.set_members(self._present())

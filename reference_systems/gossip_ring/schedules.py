@@ -6,9 +6,9 @@ import random
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from pytest_coordchaos import Cut, Slow
+from pytest_coordchaos import Cut, Jump, Slow
 
-__all__ = ["Script", "crash_on_slow_links", "crashes", "cut_one_way"]
+__all__ = ["Script", "crash_after_clock_steps", "crash_on_slow_links", "crashes", "cut_one_way"]
 
 Script = Callable[[Any, random.Random], Coroutine[Any, Any, None]]
 
@@ -54,5 +54,19 @@ def crash_on_slow_links(*, one_way_ms: float, down_s: float, up_s: float) -> Scr
         await crashes(times=1, down_s=down_s, up_s=up_s)(cluster, rng)
         for fault in slow:
             await fault.undo()
+
+    return script
+
+
+def crash_after_clock_steps(*, step_s: float, down_s: float, up_s: float) -> Script:
+    """All wall clocks jump ahead, and are set right; then a node is killed."""
+
+    async def script(cluster: Any, rng: random.Random) -> None:
+        await cluster.clock.sleep(up_s)
+        steps = [await cluster.apply(Jump(node, step_s)) for node in cluster.nodes]
+        await cluster.clock.sleep(up_s)
+        for step in steps:
+            await step.undo()
+        await crashes(times=1, down_s=down_s, up_s=up_s)(cluster, rng)
 
     return script

@@ -41,7 +41,7 @@ def agree(answers: Mapping[str, Mapping[str, Any]]) -> bool:
 
 def _requests(rng: random.Random) -> Iterator[Request]:
     while True:
-        if rng.random() < 0.05:
+        if rng.random() < 0.1:
             yield Request(f="ring")
         else:
             yield Request(f="lookup", key=f"key-{int(rng.random() * 256)}")

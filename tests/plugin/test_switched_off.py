@@ -134,7 +134,8 @@ The closest marker wins, argument by argument.
 Several markers add up.
 
 @pytest.mark.coordination_budget(*, op=None, messages_per_op=None, bytes_per_op=None, p50_ms=None, p99_ms=None, \
-background_messages_per_s=None): inclusive limits on what coordination may cost. Several markers add up."""
+background_messages_per_s=None, background_bytes_per_s=None): inclusive limits on what coordination may cost. \
+Several markers add up."""
 
 
 def test_help_and_markers_are_as_documented(suite: Suite) -> None:

@@ -18,6 +18,7 @@ from pytest_coordchaos.cost.transcript import transcript
 from pytest_coordchaos.runtimes.sim import fences, patches
 from pytest_coordchaos.simulation.world import Model, World
 from reference_systems.crdt_cart.system import system as crdt_cart
+from reference_systems.gossip_ring.system import system as gossip_ring
 from reference_systems.raft_kv.system import system as raft_kv
 from reference_systems.rate_limiter.system import system as rate_limiter
 from reference_systems.skeleton.system import system as skeleton
@@ -70,6 +71,11 @@ GOLDEN: dict[str, Golden] = {
         before=(Request(f="acquire", key="k1", value=5),),
     ),
     "crdt_cart-add": Golden(title="crdt_cart, three nodes: an add", system=_ALONE, request=_ADD, before=(_ADD,)),
+    "gossip_ring-lookup": Golden(
+        title="gossip_ring, five nodes: a lookup at a node that does not own the key",
+        system=partial(gossip_ring, 5),
+        request=Request(f="lookup", key="key-0"),
+    ),
     "skeleton-put": Golden(title="skeleton, three nodes: a put", system=skeleton, request=_PUT, before=(_PUT,)),
 }
 """File in `fixtures/traces/`, without its ending -> how it is made."""

@@ -243,11 +243,13 @@ def test_rule_background_undeclared_without_an_idle_window(limit: float, status:
 def test_rule_background_rate() -> None:
     crossed = ledger(*[message("heartbeat")] * 6, message(), seconds=2.0)
     assert per_op(puts(1), crossed, name="background_messages_per_s") == 3
+    assert per_op(puts(1), crossed, name="background_bytes_per_s") == 3 * message("heartbeat").size_bytes
 
 
 def test_rule_background_rate_of_an_idle_window() -> None:
-    idle = IdleRate(seconds=1, messages_per_s={"peer": 7.5}, bytes_per_s={})
+    idle = IdleRate(seconds=1, messages_per_s={"peer": 7.5}, bytes_per_s={"peer": 60.5})
     assert per_op(puts(1), ledger(message("any")), name="background_messages_per_s", ports=(PLAIN,), idle=idle) == 7.5
+    assert per_op(puts(1), ledger(message("any")), name="background_bytes_per_s", ports=(PLAIN,), idle=idle) == 60.5
 
 
 def test_rule_denominator() -> None:
@@ -367,7 +369,7 @@ def test_rule_inclusive() -> None:
     assert judged("messages_per_op", 2, puts(1), ledger(message(), message())).status is Status.HELD
 
 
-@pytest.mark.parametrize("name", ["messages_per_op", "bytes_per_op", "background_messages_per_s"])
+@pytest.mark.parametrize("name", ["messages_per_op", "bytes_per_op", "background_messages_per_s", "background_bytes_per_s"])
 def test_rule_nothing_seen_no_traffic(name: str) -> None:
     verdict = judged(name, 1e9, puts(1), ledger(client_message((1,))))
     assert verdict.status is Status.UNKNOWN
@@ -381,7 +383,7 @@ def test_rule_nothing_seen_no_operation(name: str) -> None:
     assert "no 'get' operation was recorded" in verdict.summary
 
 
-@pytest.mark.parametrize("name", ["messages_per_op", "bytes_per_op", "background_messages_per_s"])
+@pytest.mark.parametrize("name", ["messages_per_op", "bytes_per_op", "background_messages_per_s", "background_bytes_per_s"])
 def test_rule_incomplete(name: str) -> None:
     verdict = judged(name, 0, puts(1), ledger(message(ids=(1,)), complete=False, note="its store was full"))
     assert verdict.status is Status.UNKNOWN
@@ -411,7 +413,7 @@ def test_rule_datagrams(data: bytes, name: str) -> None:
     assert store.class_names == [name, "ping"]
 
 
-@pytest.mark.parametrize("name", ["messages_per_op", "bytes_per_op", "background_messages_per_s"])
+@pytest.mark.parametrize("name", ["messages_per_op", "bytes_per_op", "background_messages_per_s", "background_bytes_per_s"])
 def test_rule_bypass(name: str) -> None:
     verdict = judged(name, 1e9, puts(1), ledger(message(ids=(1,)), bypasses=("n1 reached n2 directly",)))
     assert verdict.status is Status.UNKNOWN

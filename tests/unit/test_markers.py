@@ -154,12 +154,12 @@ WRONG = {
     "budget: unknown": (
         budget(p95_ms=5),
         "marker coordination_budget(p95_ms=) is not allowed; allowed: op, messages_per_op, bytes_per_op, p50_ms, p99_ms, "
-        "background_messages_per_s (did you mean p99_ms?)",
+        "background_messages_per_s, background_bytes_per_s (did you mean p99_ms?)",
     ),
     "budget: empty": (
         budget(op="put"),
         "marker coordination_budget(...) sets no limit; allowed: one or more of messages_per_op, bytes_per_op, p50_ms, p99_ms, "
-        "background_messages_per_s",
+        "background_messages_per_s, background_bytes_per_s",
     ),
     "budget: negative": (
         budget(p99_ms=-1),

@@ -25,6 +25,7 @@ OWN = (
     "lookups-agree",
 )
 S = 1_000_000_000
+TOLD_S = 32
 PROMISES = {"detection_s": 2.0, "suspicion_s": 2.0, "declaration_s": 5.0, "spread_s": 1.0}
 
 
@@ -46,8 +47,8 @@ class Fault:
 
 
 def told(f: str, **by_node: Any) -> History:
-    """At 100 s each node answered this."""
-    at = 100 * S
+    """In the end each node answered this."""
+    at = TOLD_S * S
     return History(
         tuple(
             Operation(
@@ -68,8 +69,8 @@ def told(f: str, **by_node: Any) -> History:
 
 
 def log(*events: tuple[float, str, str, int, str]) -> dict[str, Any]:
-    """A member's log, told when its own clock showed 1100 s: events are given in the run's seconds."""
-    return {"now": 1100.0, "events": [[at + 1000, *rest] for at, *rest in events], "promises": PROMISES}
+    """A member's log, told when its own clock showed 1032 s: events are given in the run's seconds."""
+    return {"now": 1000.0 + TOLD_S, "events": [[at + 1000, *rest] for at, *rest in events], "promises": PROMISES}
 
 
 def check(name: str, history: History, *faults: Fault, **options: object) -> Verdict:
@@ -114,7 +115,16 @@ def test_a_crash_is_declared_by_each_observer_in_time_or_named() -> None:
     )
     late = check("detector-completeness", told("events", n2=good, n3=log(*SEEN, (15.3, "n1", "dead", 0, "n2"))), KILL)
     assert late.status is Status.VIOLATED
-    assert late.details == ("n3 still took n1 for suspect at 15.200 s: n1 was down from 10.000 s to 30.000 s",)
+    assert late.details == ("n3 still took n1 for suspect at 15.110 s: n1 was down from 10.000 s to 30.000 s",)
+
+
+def test_a_clock_that_drifted_blurs_the_times_it_tells() -> None:
+    late = told("events", n2=log(*SEEN, (16, "n1", "dead", 0, "n2")))
+    assert check("detector-completeness", late, KILL).status is Status.VIOLATED
+    assert check("detector-completeness", late, KILL, Fault("drift clock of n2 at rate 1.05", 20, 25)).status is Status.HELD
+    death = told("events", n2=log(*DEATH))
+    paused = Fault("pause n1", 7, 8.2)
+    assert check("detector-accuracy", death, paused, Fault("drift clock of n2 at rate 0.95", 20, 25)).status is Status.HELD
 
 
 @pytest.mark.parametrize(
