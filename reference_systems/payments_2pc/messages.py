@@ -194,6 +194,8 @@ def _make(kind: int, body: Any, operation: int) -> Message:
         return Vote(tx=tx, operation=operation, says=says, reason=reason, values=dict(values))
     if kind == OUTCOME:
         tx, commit = body
+        if not isinstance(commit, bool | None):
+            raise ValueError(f"{commit!r} is no outcome")
         return Outcome(tx=tx, commit=commit)
     (tx,) = body
     if kind in (COMMIT, ABORT):

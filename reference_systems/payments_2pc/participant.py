@@ -66,6 +66,8 @@ class Participant:
             return "no", "over"
         if self.was_charged(ask):
             return ("done", "") if self._state.charges[str(ask.key)][1] == ask.legs else ("no", "key")
+        if ask.key is not None and any(promise.key == ask.key for promise in self._state.prepared.values()):
+            return "no", "busy"  # whether it is charged is not decided yet
         blocker = self.locks.blocker(writes=[account for account, _ in ask.legs], reads=ask.reads)
         if blocker is not None:
             return "no", "busy"
