@@ -19,6 +19,7 @@ from pytest_coordchaos.runtimes.sim import fences, patches
 from pytest_coordchaos.simulation.world import Model, World
 from reference_systems.crdt_cart.system import system as crdt_cart
 from reference_systems.gossip_ring.system import system as gossip_ring
+from reference_systems.payments_2pc.system import system as payments_2pc
 from reference_systems.raft_kv.system import system as raft_kv
 from reference_systems.rate_limiter.system import system as rate_limiter
 from reference_systems.skeleton.system import system as skeleton
@@ -75,6 +76,12 @@ GOLDEN: dict[str, Golden] = {
         title="gossip_ring, five nodes: a lookup at a node that does not own the key",
         system=partial(gossip_ring, 5),
         request=Request(f="lookup", key="key-0"),
+    ),
+    "payments_2pc-transfer": Golden(
+        title="payments_2pc, one coordinator and two participants: a transfer between these",
+        system=payments_2pc,
+        request=Request(f="transfer", key="second", value={"from": "a1", "to": "a2", "amount": 5}),
+        before=(Request(f="transfer", key="first", value={"from": "a2", "to": "a1", "amount": 5}),),
     ),
     "skeleton-put": Golden(title="skeleton, three nodes: a put", system=skeleton, request=_PUT, before=(_PUT,)),
 }
