@@ -16,6 +16,8 @@ from pytest_coordchaos.runtimes.sim.clock import START_NS
 __all__ = ["install"]
 
 _TERMINAL = "/dev/tty"
+_really_open = open
+"""As it was before nodes had files of their own."""
 
 
 def install() -> None:
@@ -33,7 +35,7 @@ def _stop(*arguments: Any, header: str | None = None, **more: Any) -> Any:
     if os.environ.get("PYTHONBREAKPOINT"):  # 0, or a debugger of the user's choice
         return sys.__breakpointhook__(*arguments, **more)
     try:
-        stdin, stdout = open(_TERMINAL), open(_TERMINAL, "w")  # noqa: SIM115 - pdb reads on after this function
+        stdin, stdout = _really_open(_TERMINAL), _really_open(_TERMINAL, "w")
     except OSError as error:
         raise CapabilityError(
             f"breakpoint(): the simulation's process has no terminal ({error}); run the test from one"

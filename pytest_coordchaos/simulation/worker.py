@@ -69,13 +69,14 @@ def main() -> None:
     if pipes is None:
         return
 
-    from pytest_coordchaos.runtimes.sim import fences, isolation, patches
+    from pytest_coordchaos.runtimes.sim import fences, isolation, opening, patches
     from pytest_coordchaos.simulation import debugging
     from pytest_coordchaos.simulation.serving import Service
 
     patches.install()
     fences.install()
     isolation.install()
+    opening.install()
     debugging.install()
     service = Service()
     gc.collect()

@@ -17,6 +17,7 @@ from pytest_coordchaos.runtimes.base import Address
 from pytest_coordchaos.runtimes.sim.burial import bury
 from pytest_coordchaos.runtimes.sim.clock import ClockModel
 from pytest_coordchaos.runtimes.sim.disk import DiskModel, SimDisk
+from pytest_coordchaos.runtimes.sim.files import FileTree
 from pytest_coordchaos.runtimes.sim.isolation import own_copy
 from pytest_coordchaos.runtimes.sim.ledger import SimLedger
 from pytest_coordchaos.runtimes.sim.link import NetworkModel
@@ -119,6 +120,8 @@ class World:
         disks = {name: SimDisk(self.loop, name, model.disk, self.tape.disk, ledger) for name in system.node_names}
         self.runtime = SimRuntime(self.loop, self.network, programs_of(system), disks)
         self.disks = disks
+        for disk in disks.values() if system.coroutines else ():
+            disk.files = FileTree(disk)
         for name in system.node_names:
             model.clocks.set(self.runtime.clock(name), self.tape.clocks)
         self.cluster: LiveCluster | None = None
@@ -169,6 +172,9 @@ class World:
         """The world is over; nothing in it runs any more, not even clean-up. Idempotent."""
         self.recorder.close()
         bury(self.loop)
+        for disk in self.disks.values():
+            if disk.files is not None:
+                disk.files.close()
 
 
 def port_numbers(system: System) -> dict[tuple[str, str], int]:
@@ -199,7 +205,7 @@ def _own_program(main: Callable[[], Awaitable[Any]]) -> Program:
         own, modules, note = own_copy(main, life.node.name)
         if note:
             life.node.output.append(f"--- coordchaos: {note} ---\n")
-        life.node.modules = modules
+        life.node.modules, life.node.files = modules, life.disk.files
         await own()
 
     return program

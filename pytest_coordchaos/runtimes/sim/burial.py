@@ -16,6 +16,7 @@ from typing import Any
 
 from pytest_coordchaos.runtimes.sim import active
 from pytest_coordchaos.runtimes.sim.clock import NodeClock
+from pytest_coordchaos.runtimes.sim.files import FileTree
 from pytest_coordchaos.runtimes.sim.loop import SimLoop
 from pytest_coordchaos.runtimes.sim.node import SimNode
 
@@ -54,6 +55,7 @@ def _unseen(loop: SimLoop) -> Iterator[None]:
     sys.set_asyncgen_hooks(finalizer=lambda generator: None)
     active.enter(loop)
     loop.node = SimNode("nobody", 0, 0, NodeClock())
+    loop.node.files = FileTree(None)
     asyncio._set_running_loop(loop)
     try:
         with warnings.catch_warnings():

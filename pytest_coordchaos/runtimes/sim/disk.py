@@ -11,10 +11,14 @@ import asyncio
 import errno
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pytest_coordchaos.runtimes.sim.kernel import Kernel
 from pytest_coordchaos.runtimes.sim.ledger import SimLedger
 from pytest_coordchaos.runtimes.sim.tape import Stream
+
+if TYPE_CHECKING:
+    from pytest_coordchaos.runtimes.sim.files import FileTree
 
 __all__ = ["DiskModel", "SimDisk", "SimLogFile"]
 
@@ -73,6 +77,7 @@ class SimDisk:
         syncs: Forced writes so far.
         slow_ns: What faults add to each forced write.
         full: It takes no more.
+        files: What a program has there that opens its files itself; None: it uses this disk.
     """
 
     def __init__(self, loop: Kernel, node: str, model: DiskModel, draws: Stream, ledger: SimLedger) -> None:
@@ -80,6 +85,7 @@ class SimDisk:
         self.node = node
         self.syncs = self.slow_ns = 0
         self.full = False
+        self.files: FileTree | None = None
         self._model = model
         self._draws = draws
         self._ledger = ledger
@@ -158,6 +164,16 @@ class SimDisk:
         states, content = len(file.states), file.content
         await self._forced(lambda: file.synced(states, content))
 
+    @property
+    def draws(self) -> Stream:
+        """The stream of chance."""
+        return self._draws
+
+    def forced_at_once(self) -> None:
+        """A forced write that took no time: the program waited without the loop."""
+        self.syncs += 1
+        self.loop.cause = self._ledger.synced(self.node, self.loop.now_ns, self.loop.now_ns, self.loop.cause)
+
     async def _forced(self, done: Callable[[], None]) -> None:
         loop, begun_ns, cause = self.loop, self.loop.now_ns, self.loop.cause
         finished: asyncio.Future[None] = loop.create_future()
@@ -188,7 +204,7 @@ class SimDisk:
 
     def lose_power(self) -> int:
         """The machine lost power: keep what was synced and a drawn part of the rest; returns how many changes were lost."""
-        lost = 0
+        lost = 0 if self.files is None else self.files.lose_power()
         if self._renamings:
             gone = self._draws.below(len(self._renamings) + 1)
             lost += gone

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pytest_coordchaos.runtimes.sim.clock import NodeClock
 
 if TYPE_CHECKING:
+    from pytest_coordchaos.runtimes.sim.files import FileTree
     from pytest_coordchaos.runtimes.sim.handles import SimHandle
 
 __all__ = ["NODE", "SimNode"]
@@ -31,9 +32,10 @@ class SimNode:
         kept: What a dead life left: its tasks and connections, so that none of them is ever collected.
         output: What it printed.
         modules: Modules that it has a copy of its own of.
+        files: Where `open` and `os` lead it; None: to the real files.
     """
 
-    __slots__ = ("clock", "dead", "halted", "incarnation", "kept", "modules", "name", "number", "output", "parked")
+    __slots__ = ("clock", "dead", "files", "halted", "incarnation", "kept", "modules", "name", "number", "output", "parked")
 
     def __init__(self, name: str, incarnation: int, number: int, clock: NodeClock) -> None:
         self.name = name
@@ -45,6 +47,7 @@ class SimNode:
         self.kept: list[object] = []
         self.output: list[str] = []
         self.modules: dict[str, ModuleType] = {}
+        self.files: FileTree | None = None
 
     def __repr__(self) -> str:
         return f"<SimNode {self.name}#{self.incarnation}>"
