@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_coordchaos.cluster_faults import ActiveFault, AnyHandle, FaultVerbs
 from pytest_coordchaos.cost.ledger import Ledger
-from pytest_coordchaos.errors import UsageError
+from pytest_coordchaos.errors import FaultError, UsageError
 from pytest_coordchaos.faults.model import Fault, Pause
+from pytest_coordchaos.faults.triggers import parse_trigger
 from pytest_coordchaos.live_cluster import LiveCluster
 from pytest_coordchaos.recording import OperationRecord, Processes
 from pytest_coordchaos.runtimes.base import Address, NodeState
@@ -19,6 +21,7 @@ from pytest_coordchaos.until import wait_until
 from pytest_coordchaos.workloads.model import Workload
 
 if TYPE_CHECKING:
+    from pytest_coordchaos.relay.link_control import Hold
     from pytest_coordchaos.run import Run
     from pytest_coordchaos.session import Session
     from pytest_coordchaos.simulation.explore import Exploration
@@ -123,6 +126,24 @@ class Cluster(FaultVerbs):
         self._touch()
         failing: Coroutine[Any, Any, AnyHandle] = self._live.lose_power(node)
         return ActiveFault(self._portal, [self._portal.call(failing)])
+
+    @contextmanager
+    def when(self, trigger: str, *, timeout_s: float = 10.0) -> Iterator[None]:
+        """Wait for a trigger; the message that sets it off is held until the block ends: what is done there comes before it.
+
+        Args:
+            trigger: What follows the `@` of a fault word: "append#3", "n1>vote>n2#1", "sync:n1#5", "leader".
+            timeout_s: FaultError when it did not come within so many seconds.
+        """
+        self._touch()
+        waiting: Coroutine[Any, Any, Hold | None] = self._live.when(parse_trigger(trigger), timeout_s)
+        hold = self._portal.call(waiting)
+        if hold is None:
+            raise FaultError(f"when({trigger!r}): it did not come within {timeout_s:g} s")
+        try:
+            yield
+        finally:
+            self._portal.call(hold.release())
 
     def restart(self, node: str) -> None:
         """Start a dead node again, on its ports and directory; returns when its ports accept."""

@@ -9,10 +9,13 @@ from pytest_coordchaos.clock import Clock
 from pytest_coordchaos.faults.machines import MachineProbe
 from pytest_coordchaos.relay.wire import ProbeResult
 
-__all__ = ["FaultHandle", "Probe"]
+__all__ = ["FaultHandle", "Probe", "Undo"]
 
 Probe = ProbeResult | MachineProbe
 """What one look at a link, or at a machine, saw."""
+
+Undo = Callable[[], Awaitable[None]]
+"""Takes a fault back."""
 
 
 @dataclass(slots=True, eq=False)
@@ -27,7 +30,7 @@ class FaultHandle:
 
     words: str
     start_ns: int
-    undo_fault: Callable[[], Awaitable[None]]
+    undo_fault: Undo
     probes: tuple[Probe, ...] = ()
     end_ns: int | None = None
     clock: Clock | None = None

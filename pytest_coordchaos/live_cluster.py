@@ -6,20 +6,22 @@ Faults are a multiset of values; what is in force is always `resolve(the set)`: 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_coordchaos.clock import Clock
 from pytest_coordchaos.cost.ledger import Ledger, LinkId
 from pytest_coordchaos.errors import FaultError, UsageError
-from pytest_coordchaos.fault_handle import FaultHandle, Probe
+from pytest_coordchaos.events import wait_event
+from pytest_coordchaos.fault_handle import FaultHandle, Probe, Undo
 from pytest_coordchaos.faults.checks import check_fault
 from pytest_coordchaos.faults.model import DirectionState, Fault, FullDisk, MachineFault, Partition, Pause
 from pytest_coordchaos.faults.resolve import describe, difference, resolve
+from pytest_coordchaos.faults.triggers import Trigger
 from pytest_coordchaos.history.recorder import Recorder
 from pytest_coordchaos.machine_control import MachineControl
-from pytest_coordchaos.relay.link_control import LinkControl
+from pytest_coordchaos.relay.link_control import Hold, LinkControl
 from pytest_coordchaos.relay.wire import Mark, ProbeResult
 from pytest_coordchaos.roles import role_holder, wait_holder
 from pytest_coordchaos.runtimes.base import Address, NodeSpec, NodeState, Runtime
@@ -79,8 +81,7 @@ class LiveCluster:
 
     async def open_connection(self, node: str, port: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect to a node's port as a client does, through the client's link."""
-        host, number = self.address(node, port)
-        return await asyncio.open_connection(host, number)
+        return await asyncio.open_connection(*self.address(node, port))
 
     def state(self, node: str) -> NodeState:
         """Running, paused or dead."""
@@ -153,6 +154,10 @@ class LiveCluster:
 
         return self._in_force(f"power-loss {node}", start_ns, power_is_back, probes)
 
+    async def when(self, trigger: Trigger, timeout_s: float) -> Hold | None:
+        """Wait for a trigger, and hold the message that set it off; None: it did not come (see `events.wait_event`)."""
+        return await wait_event(self, trigger, timeout_s)
+
     async def restart(self, node: str) -> None:
         """Start a dead node again on its ports and directory; returns when its ports accept.
 
@@ -218,9 +223,7 @@ class LiveCluster:
 
     # -- inside ----------------------------------------------------------------------------------
 
-    def _in_force(
-        self, words: str, start_ns: int, undo: Callable[[], Awaitable[None]], probes: tuple[Probe, ...] = ()
-    ) -> FaultHandle:
+    def _in_force(self, words: str, start_ns: int, undo: Undo, probes: tuple[Probe, ...] = ()) -> FaultHandle:
         handle = FaultHandle(words=words, start_ns=start_ns, undo_fault=undo, probes=probes, clock=self.clock)
         self.handles.append(handle)
         return handle

@@ -21,11 +21,12 @@ from pytest_coordchaos.faults.model import (
     SlowDisk,
 )
 from pytest_coordchaos.faults.resolve import describe, named
+from pytest_coordchaos.faults.triggers import MessageTrigger, SyncTrigger, Trigger, check_trigger
 from pytest_coordchaos.faults.words import VERBS, FaultWord
 from pytest_coordchaos.system.model import System
 from pytest_coordchaos.system.port import Port
 
-__all__ = ["Able", "check_fault", "check_machine", "check_machines", "check_ports"]
+__all__ = ["Able", "check_event", "check_fault", "check_machine", "check_machines", "check_ports"]
 
 _YEARS_S = 1e9
 _ABLE = "protocol='frames' or 'json-lines', or transport='udp'"
@@ -81,10 +82,25 @@ def check_ports(words: Iterable[FaultWord], ports: Iterable[Port]) -> None:
 
 
 def check_machines(words: Iterable[FaultWord], system: System, runtime: Able) -> None:
-    """Check words about clocks and disks (see `check_machine`)."""
+    """Check words about clocks and disks (see `check_machine`), and the triggers of all (see `check_event`)."""
     for word in words:
+        if word.trigger is not None:
+            check_event(word.trigger, system, runtime)
         if need := VERBS[word.verb].needs:
             check_machine(f"Fault word {word.text!r}", need, system, runtime)
+
+
+def check_event(trigger: Trigger, system: System, runtime: Able) -> None:
+    """Check that a trigger can come, and that the runtime can tell.
+
+    Raises:
+        UsageError: It names what the system does not have.
+        CapabilityError: The runtime cannot tell.
+    """
+    check_trigger(trigger, system.node_names, system.roles, system.all_ports)
+    need = {MessageTrigger: "message-events", SyncTrigger: "sync-events"}.get(type(trigger), "")
+    if need and need not in runtime.capabilities:
+        raise CapabilityError(f"Trigger '{trigger}': runtime {runtime.name} cannot tell; it does not declare {need!r}")
 
 
 def check_machine(what: str, need: str, system: System, runtime: Able) -> None:

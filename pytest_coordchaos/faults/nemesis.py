@@ -17,10 +17,11 @@ from pytest_coordchaos.faults.model import Fault, MachineFault, Pause
 from pytest_coordchaos.faults.plan import Plan, PlanEvent
 from pytest_coordchaos.faults.resolve import describe
 from pytest_coordchaos.faults.steps import STEPS, Kill, LosePower, Step
+from pytest_coordchaos.faults.triggers import Trigger
 from pytest_coordchaos.faults.words import parse
 from pytest_coordchaos.run import RunFault
 
-__all__ = ["AppliedFault", "NemesisTarget", "carry_out"]
+__all__ = ["AppliedFault", "Hold", "NemesisTarget", "carry_out"]
 
 _ASK_AGAIN_S = 0.05
 
@@ -35,6 +36,14 @@ class AppliedFault(Protocol):
 
     async def undo(self) -> None:
         """Take it back. Idempotent."""
+        ...
+
+
+class Hold(Protocol):
+    """What set off a trigger, held until the fault is in force."""
+
+    async def release(self) -> None:
+        """Let it go on. Idempotent."""
         ...
 
 
@@ -60,6 +69,10 @@ class NemesisTarget(Protocol):
 
     async def restart(self, node: str) -> None:
         """Start a dead node again."""
+        ...
+
+    async def when(self, trigger: Trigger, timeout_s: float) -> Hold | None:
+        """Wait for a trigger, and hold what set it off where that can be; None: it did not come."""
         ...
 
     async def role(self, name: str) -> str | None:
@@ -125,6 +138,10 @@ class _Event:
     undos: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     verified: bool = True
     begun_ns: int = 0
+    end_s: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.end_s = self.event.start_s + self.event.duration_s
 
     async def perform(self, before: list[asyncio.Task[RunFault]]) -> RunFault:
         """Wait for the time, inject, hold, undo."""
@@ -133,12 +150,8 @@ class _Event:
         await self._sleep_until(self.event.start_s)
         self.begun_ns = self.clock.now_ns()
         try:
-            hit = await self._whom()
-            if hit is not None:
-                self.begun_ns = self.clock.now_ns()
-                for step in STEPS[parse(self.event.word).verb](self.event, hit, self.target.nodes):
-                    await _surely(self._inject(step))
-                await self._sleep_until(self.event.end_s)
+            if await self._begun():
+                await self._sleep_until(self.end_s)
         finally:
             try:
                 await _surely(self._undo())
@@ -148,13 +161,37 @@ class _Event:
                     self.record(fault)
         return fault
 
+    async def _begun(self) -> bool:
+        """Wait for the trigger, if there is one, and inject; False: it did not come, or there is nobody to hit."""
+        trigger = self.event.trigger
+        if trigger is None:
+            return await self._injected()
+        hold = await self.target.when(trigger, self.event.duration_s)
+        if hold is None:
+            self._not_done(f"'{trigger}' did not come within {self.event.duration_s:.1f} s")
+            return False
+        try:
+            self.end_s = (self.clock.now_ns() - self.started_ns) / 1e9 + self.event.duration_s
+            return await self._injected()
+        finally:
+            await _surely(hold.release())
+
+    async def _injected(self) -> bool:
+        hit = await self._whom()
+        if hit is None:
+            return False
+        self.begun_ns = self.clock.now_ns()
+        for step in STEPS[parse(self.event.word).verb](self.event, hit, self.target.nodes):
+            await _surely(self._inject(step))
+        return True
+
     async def _whom(self) -> tuple[str, ...] | None:
         """The nodes to hit. A role that nobody holds is asked for again until the event's time is over."""
         role = self.event.aim.role
         if role is None:
             return self.event.aim.nodes
         while (holder := await self.target.role(role)) is None:
-            left_s = self._until(self.event.end_s)
+            left_s = self._until(self.end_s)
             if left_s <= 0:
                 asked_s = (self.clock.now_ns() - self.begun_ns) / 1e9
                 self._not_done(f"nobody held the role {role} for {asked_s:.1f} s")

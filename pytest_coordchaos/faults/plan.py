@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from pytest_coordchaos.errors import UsageError
 from pytest_coordchaos.faults.chance import shuffled, uniform
-from pytest_coordchaos.faults.words import Aim, FaultWord, aim, as_word, check_nodes
+from pytest_coordchaos.faults.triggers import Trigger
+from pytest_coordchaos.faults.words import Aim, FaultWord, aim, as_word, check_nodes, parse
 
 __all__ = ["MIN_SLOT_S", "Plan", "PlanEvent", "checked_seconds", "draw", "usual_events"]
 
@@ -35,7 +36,8 @@ class PlanEvent:
     Args:
         id: Stable name in the plan, "1-partition:halves".
         word: The fault word it came from.
-        start_s, duration_s: When it begins, from the start of the run, and for how long it is in force.
+        start_s, duration_s: When it begins, from the start of the run, and for how long it is in force. With a trigger:
+            from when, and for how long, that is waited for; it is in force for as long from then on.
         aim: Whom it hits; a role is resolved when the event begins.
     """
 
@@ -46,9 +48,14 @@ class PlanEvent:
     aim: Aim
 
     @property
+    def trigger(self) -> Trigger | None:
+        """What begins it; None: its time."""
+        return parse(self.word).trigger
+
+    @property
     def end_s(self) -> float:
-        """When it is undone, from the start of the run."""
-        return self.start_s + self.duration_s
+        """When it is undone at the latest, from the start of the run."""
+        return self.start_s + self.duration_s * (1 if self.trigger is None else 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +135,7 @@ def _events(words: Sequence[FaultWord], nodes: Sequence[str], seconds: float, rn
                 id=f"{number}-{word.text}",
                 word=word.text,
                 start_s=round(at_s, 3),
-                duration_s=round(length * scale, 3),
+                duration_s=round(length * scale / (1 if word.trigger is None else 2), 3),
                 aim=aim(word, nodes, rng),
             )
         )

@@ -1,4 +1,4 @@
-"""The grammar of fault words: `verb` or `verb:target`, as one table. Pure.
+"""The grammar of fault words: `verb` or `verb:target`, as one table, and `@trigger`. Pure.
 
 A word is what a marker says ("pause:leader"); `plan.draw` turns words into events at times, the
 nemesis turns events into faults. A new verb is a new row of `VERBS` (and of `steps.STEPS`).
@@ -16,6 +16,7 @@ from pytest_coordchaos.errors import UsageError
 from pytest_coordchaos.faults import shapes
 from pytest_coordchaos.faults.chance import pick, uniform
 from pytest_coordchaos.faults.model import Partition
+from pytest_coordchaos.faults.triggers import Trigger, check_trigger, parse_trigger
 
 __all__ = ["VERBS", "Aim", "FaultWord", "Verb", "check_nodes", "parse"]
 
@@ -44,11 +45,13 @@ class FaultWord:
         text: As it was written.
         verb: A key of `VERBS`.
         target: What follows the colon; "" where nothing does.
+        trigger: What begins it; None: a drawn time.
     """
 
     text: str
     verb: str
     target: str = ""
+    trigger: Trigger | None = None
 
     def __str__(self) -> str:
         return self.text
@@ -208,13 +211,14 @@ def parse(word: str) -> FaultWord:
     """
     if not isinstance(word, str):
         raise UsageError(f"Fault word {word!r} is not a string; allowed: {_everything()}")
-    name, colon, target = word.partition(":")
+    what, at, trigger = word.partition("@")
+    name, colon, target = what.partition(":")
     verb = VERBS.get(name)
     if verb is None:
         raise UsageError(f"Fault word {word!r} is not known; allowed: {_everything()}")
     if (colon and not target) or not _fits(verb, target):
         raise UsageError(f"Fault word {word!r} is not allowed; after {name!r} allowed: {verb.allowed(name)}")
-    return FaultWord(word, name, target)
+    return FaultWord(word, name, target, parse_trigger(trigger) if at else None)
 
 
 def check_nodes(words: Iterable[FaultWord | str], nodes: Sequence[str], roles: Collection[str] | None = None) -> None:
@@ -229,6 +233,8 @@ def check_nodes(words: Iterable[FaultWord | str], nodes: Sequence[str], roles: C
         UsageError: A word names no node of the system, needs more nodes, or a role that is not declared.
     """
     for word in map(as_word, words):
+        if word.trigger is not None:
+            check_trigger(word.trigger, nodes, roles)
         verb = VERBS[word.verb]
         choice = verb.choices.get(word.target)
         least = choice.least_nodes if choice else verb.least_nodes

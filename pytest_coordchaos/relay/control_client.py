@@ -12,6 +12,8 @@ from typing import Any
 from pytest_coordchaos.cost.ledger import Ledger, LinkId, LinkTotals, Message
 from pytest_coordchaos.errors import RelayError
 from pytest_coordchaos.faults.model import DirectionState
+from pytest_coordchaos.faults.triggers import MessageTrigger, SyncTrigger
+from pytest_coordchaos.relay.link_control import Hold
 from pytest_coordchaos.relay.store import BATCH_BIT, ROW
 from pytest_coordchaos.relay.wire import (
     Address,
@@ -110,6 +112,10 @@ class RelayControl:
         program that does not set SO_REUSEADDR could not listen on its port again for a minute.
         """
         return int((await self._call("POST", "/coordchaos/reset-node", {"node": node}))["reset"])
+
+    async def hold_at(self, trigger: MessageTrigger | SyncTrigger, timeout_s: float) -> Hold | None:
+        """Refused: it sees messages pass, and holds none."""
+        raise RelayError(f"trigger '{trigger}': the relay cannot hold it")
 
     async def node_is_back(self, node: str) -> None:
         """A node that was killed accepts connections again: nothing to do, the relay dials it for every connection."""

@@ -7,9 +7,25 @@ from typing import Protocol
 
 from pytest_coordchaos.cost.ledger import Ledger, LinkId
 from pytest_coordchaos.faults.model import DirectionState
+from pytest_coordchaos.faults.triggers import MessageTrigger, SyncTrigger
 from pytest_coordchaos.relay.wire import Address, LinkCounts, LinkSpec, Mark, ProbeResult
 
-__all__ = ["LinkControl"]
+__all__ = ["Hold", "LinkControl", "NothingHeld"]
+
+
+class Hold(Protocol):
+    """What set off a trigger, held until a fault is in force."""
+
+    async def release(self) -> None:
+        """Let it go on. Idempotent."""
+        ...
+
+
+class NothingHeld:
+    """A hold of what needs none."""
+
+    async def release(self) -> None:
+        """Nothing to let go."""
 
 
 class LinkControl(Protocol):
@@ -30,6 +46,10 @@ class LinkControl(Protocol):
 
     async def reset_node(self, node: str) -> int:
         """Reset the node's end of every connection to it, just before it is killed; returns how many there were."""
+        ...
+
+    async def hold_at(self, trigger: MessageTrigger | SyncTrigger, timeout_s: float) -> Hold | None:
+        """Wait for a message or a forced write, and hold the message; None: it did not come in time."""
         ...
 
     async def node_is_back(self, node: str) -> None:

@@ -32,6 +32,8 @@ class Capability(StrEnum):
     CLOCKS = "clocks"
     DISK_SYNCS = "disk-syncs"
     DISK_FAULTS = "disk-faults"
+    MESSAGE_EVENTS = "message-events"
+    SYNC_EVENTS = "sync-events"
     LIMITS = "limits"
     HELD_PORTS = "held-ports"
 

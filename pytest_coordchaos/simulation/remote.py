@@ -16,7 +16,9 @@ from pytest_coordchaos.errors import CapabilityError, CoordChaosError, UsageErro
 from pytest_coordchaos.fault_handle import Probe
 from pytest_coordchaos.faults.model import Fault
 from pytest_coordchaos.faults.plan import Plan
+from pytest_coordchaos.faults.triggers import Trigger
 from pytest_coordchaos.history.model import History
+from pytest_coordchaos.relay.link_control import Hold, NothingHeld
 from pytest_coordchaos.relay.wire import Mark
 from pytest_coordchaos.run import Run, TestRequest
 from pytest_coordchaos.runtimes.base import NodeState
@@ -229,6 +231,10 @@ class RemoteCluster:
         """Let a node's machine lose power."""
         campaigns.did()
         return RemoteHandle(self._worker, await self._ask("lose_power", node))
+
+    async def when(self, trigger: Trigger, timeout_s: float) -> Hold | None:
+        """Wait for a trigger; time stands still when this returns. None: it did not come."""
+        return NothingHeld() if await self._ask("when", trigger, timeout_s) else None
 
     async def restart(self, node: str) -> None:
         """Start a dead node again."""

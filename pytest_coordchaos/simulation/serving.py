@@ -12,6 +12,7 @@ from pytest_coordchaos.errors import UsageError
 from pytest_coordchaos.fault_handle import FaultHandle, Probe
 from pytest_coordchaos.faults.model import Fault
 from pytest_coordchaos.faults.plan import Plan
+from pytest_coordchaos.faults.triggers import Trigger
 from pytest_coordchaos.history.model import History
 from pytest_coordchaos.live_cluster import LiveCluster
 from pytest_coordchaos.relay.wire import Mark
@@ -119,6 +120,10 @@ class Service:
     def lose_power(self, node: str) -> HandleView:
         """Let a node's machine lose power."""
         return self._view(self._run(self._cluster.lose_power(node)))
+
+    def when(self, trigger: Trigger, timeout_s: float) -> bool:
+        """Wait for a trigger; False: it did not come."""
+        return self._run(self._cluster.when(trigger, timeout_s)) is not None
 
     def undo(self, number: int) -> HandleView:
         """Take a fault back."""

@@ -123,7 +123,13 @@ def test_a_node_whose_main_ends_is_dead_as_a_whole_with_its_status(ending: str) 
 def test_what_is_declared() -> None:
     async def story(world: World) -> None:
         runtime = world.runtime
-        assert runtime.capabilities == {Capability.CLOCKS, Capability.DISK_SYNCS, Capability.DISK_FAULTS}
+        assert runtime.capabilities == {
+            Capability.CLOCKS,
+            Capability.DISK_SYNCS,
+            Capability.DISK_FAULTS,
+            Capability.MESSAGE_EVENTS,
+            Capability.SYNC_EVENTS,
+        }
         assert await runtime.cpu_seconds("n1") == 0.0
 
     tell(counts, story)

@@ -13,6 +13,7 @@ from pytest_coordchaos.faults.model import Fault, Partition, Pause, SlowAll
 from pytest_coordchaos.faults.nemesis import carry_out
 from pytest_coordchaos.faults.plan import Plan, PlanEvent, draw
 from pytest_coordchaos.faults.resolve import describe
+from pytest_coordchaos.faults.triggers import Trigger
 from pytest_coordchaos.faults.words import Aim
 from pytest_coordchaos.run import RunFault
 from tests.unit.virtual_time import VirtualClock, run
@@ -37,6 +38,16 @@ class Applied:
 
 
 @dataclass
+class Held:
+    """The message that set off a trigger."""
+
+    cluster: ScriptedCluster
+
+    async def release(self) -> None:
+        self.cluster._note("release")
+
+
+@dataclass
 class PowerLost:
     """A machine without power."""
 
@@ -57,6 +68,7 @@ class ScriptedCluster:
     apply_s: float = 0.0
     undo_s: float = 0.0
     restart_s: float = 0.0
+    comes_s: float = 0.5
     fails_to_apply: Exception | None = None
     fails_to_restart: Exception | None = None
     nodes: tuple[str, ...] = NODES
@@ -91,6 +103,10 @@ class ScriptedCluster:
         self.states[node] = "dead"
         self._note(f"power-loss {node}")
         return PowerLost(self, node)
+
+    async def when(self, trigger: Trigger, timeout_s: float) -> Held | None:
+        await asyncio.sleep(min(self.comes_s, timeout_s))
+        return None if self.comes_s > timeout_s else Held(self)
 
     async def restart(self, node: str) -> None:
         await asyncio.sleep(self.restart_s)
@@ -176,6 +192,26 @@ def test_each_verb_is_done_at_its_time_and_undone_at_its_end(one: PlanEvent, don
     assert (fault.id, fault.verified, fault.note, times(fault)) == (one.id, True, "", (1.0, 3.0))
     assert fault.words == "; ".join(done[:half])
     assert cluster.healthy
+
+
+def test_a_trigger_begins_the_fault_which_lasts_from_then_on_and_only_then_lets_the_message_go() -> None:
+    cluster = ScriptedCluster(comes_s=0.5)
+    first, second = carried(cluster, event("kill:n1@vote#3", nodes=("n1",)), event("pause:n2", 5.0, 1.0, 2, nodes=("n2",)))
+    assert cluster.log[:3] == [(1.5, "kill n1"), (1.5, "release"), (3.5, "restart n1")]
+    assert (first.verified, times(first), times(second)) == (True, (1.5, 3.5), (5.0, 6.0))
+
+
+def test_a_trigger_that_never_came_proves_nothing() -> None:
+    cluster = ScriptedCluster(comes_s=9.0)
+    (fault,) = carried(cluster, event("kill:n1@vote#3", nodes=("n1",)))
+    assert (fault.verified, fault.note) == (False, "'vote#3' did not come within 2.0 s")
+    assert cluster.log == []
+
+
+def test_a_fault_that_is_refused_lets_the_message_go() -> None:
+    cluster = ScriptedCluster(fails_to_apply=FaultError("no"))
+    (fault,) = carried(cluster, event("slow@leader", one_way_ms=5.0))
+    assert (fault.verified, cluster.log) == (False, [(1.5, "release")])
 
 
 def test_the_leader_is_asked_for_when_the_event_begins() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pytest_coordchaos.errors import UsageError
 from pytest_coordchaos.faults.plan import MIN_SLOT_S, Plan, PlanEvent, draw
 from pytest_coordchaos.faults.plan_file import from_json, load, save, to_json
+from pytest_coordchaos.faults.triggers import MessageTrigger
 from pytest_coordchaos.faults.words import Aim
 
 NODES = ("n1", "n2", "n3", "n4", "n5")
@@ -97,6 +98,16 @@ def test_a_slow_disk_hits_all_nodes_with_a_number_and_the_target_with_the_defaul
     (one,) = draw(["slow-disk:n3"], NODES, 2.0, 1).events
     assert all_of_them.aim == Aim(nodes=NODES, sync_ms=80.0)
     assert one.aim == Aim(nodes=("n3",), sync_ms=100.0)
+
+
+def test_an_event_with_a_trigger_waits_for_half_of_its_time_and_lasts_for_the_other() -> None:
+    at_times, triggered = draw(["kill:one"], NODES, 20.0, 3), draw(["kill:one@append#2"], NODES, 20.0, 3)
+    assert [one.start_s for one in triggered.events] == [one.start_s for one in at_times.events]
+    for one, other in zip(triggered.events, at_times.events, strict=True):
+        assert one.duration_s == pytest.approx(other.duration_s / 2, abs=0.001)
+        assert one.end_s == pytest.approx(other.end_s, abs=0.002)
+        assert one.trigger == MessageTrigger(message_class="append", count=2)
+    assert from_json(to_json(triggered)) == triggered
 
 
 def test_a_random_source_may_be_handed_over() -> None:

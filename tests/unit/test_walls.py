@@ -62,6 +62,7 @@ PURE = [
     "faults/resolve.py",
     "faults/shapes.py",
     "faults/steps.py",
+    "faults/triggers.py",
     "faults/words.py",
     "cost/*.py",
     "checkers/*.py",

@@ -12,7 +12,9 @@ from typing import Any
 from pytest_coordchaos.cost.ledger import Ledger, LinkId
 from pytest_coordchaos.errors import CapabilityError, StartError
 from pytest_coordchaos.faults.model import PASS
+from pytest_coordchaos.faults.triggers import MessageTrigger, SyncTrigger
 from pytest_coordchaos.relay.control_client import RelayControl
+from pytest_coordchaos.relay.link_control import Hold
 from pytest_coordchaos.relay.toxiproxy import errors
 from pytest_coordchaos.relay.toxiproxy.addresses import address_towards
 from pytest_coordchaos.relay.toxiproxy.client import ToxiproxyClient
@@ -108,6 +110,10 @@ class ToxiproxyLinks:
             self._down.add(node)
             await self._bring_all(link for link in self._wanted if link.target == node)
         return count
+
+    async def hold_at(self, trigger: MessageTrigger | SyncTrigger, timeout_s: float) -> Hold | None:
+        """Wait for a message, and hold it: the relay, which sees it first, does."""
+        return await self._relay.hold_at(trigger, timeout_s)
 
     async def node_is_back(self, node: str) -> None:
         """A node that was killed accepts connections again: so do its proxies."""

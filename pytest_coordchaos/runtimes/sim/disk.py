@@ -177,6 +177,7 @@ class SimDisk:
     async def _forced(self, done: Callable[[], None]) -> None:
         loop, begun_ns, cause = self.loop, self.loop.now_ns, self.loop.cause
         finished: asyncio.Future[None] = loop.create_future()
+        self._ledger.asked(self.node)
 
         def complete() -> None:
             done()

@@ -13,6 +13,7 @@ from pytest_coordchaos.cost.critical_path import CriticalPath, Step, paths_of
 from pytest_coordchaos.cost.ledger import ForcedWrite, Ledger, LinkId, LinkTotals, Message
 from pytest_coordchaos.relay.framing.base import Frame
 from pytest_coordchaos.relay.wire import Mark, WayTotals
+from pytest_coordchaos.runtimes.sim.awaited import Awaited
 
 __all__ = ["Row", "SimLedger", "WayTally"]
 
@@ -54,11 +55,13 @@ class SimLedger:
     Attributes:
         rows: Row k is `rows[k]`; row 0 is nobody's.
         ways: Way 2k is the upstream direction of the k-th link, 2k + 1 its downstream one.
+        awaited: Events that somebody waits for.
     """
 
-    __slots__ = ("rows", "ways")
+    __slots__ = ("awaited", "rows", "ways")
 
     def __init__(self) -> None:
+        self.awaited: list[Awaited] = []
         self.rows: list[Row] = [[0, 0, None, "", 0, (), 0]]
         self.ways: list[WayTally] = []
 
@@ -75,7 +78,15 @@ class SimLedger:
         for name, size, operations in frames:
             rows.append([now_ns, 0, tally, name, size, operations, cause])
             tally.framed += size
+        for awaited in self.awaited:
+            for name, _, _ in frames:
+                awaited.message(name, tally.sender, tally.receiver)
         return first, len(frames)
+
+    def asked(self, node: str) -> None:
+        """A node asks for a forced write."""
+        for awaited in self.awaited:
+            awaited.sync(node)
 
     def arrived(self, first: int, number: int, now_ns: int) -> None:
         """Messages reached their receiver."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 
 from pytest_coordchaos.cost.ledger import Ledger, LinkId
 from pytest_coordchaos.faults.model import DirectionState, LinkMode
+from pytest_coordchaos.faults.triggers import MessageTrigger, SyncTrigger
+from pytest_coordchaos.relay.link_control import NothingHeld
 from pytest_coordchaos.relay.wire import Address, LinkCounts, LinkSpec, Mark, ProbeResult
+from pytest_coordchaos.runtimes.sim.awaited import Awaited
 from pytest_coordchaos.runtimes.sim.link import Way
 from pytest_coordchaos.runtimes.sim.network import Network
 
@@ -47,6 +51,20 @@ class SimRelay:
     async def reset_node(self, node: str) -> int:
         """0: killing a simulated node resets its connections, or leaves them silent."""
         return 0
+
+    async def hold_at(self, trigger: MessageTrigger | SyncTrigger, timeout_s: float) -> NothingHeld | None:
+        """Wait for a message or a forced write. Nothing need be held: who waits goes on at the instant at which it is sent."""
+        loop, ledger = self._network.loop, self._network.ledger
+        awaited = Awaited(trigger, self._network.hosts, loop.create_future())
+        ledger.awaited.append(awaited)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await awaited.came
+        except TimeoutError:
+            return None
+        finally:
+            ledger.awaited.remove(awaited)
+        return NothingHeld()
 
     async def node_is_back(self, node: str) -> None:
         """Nothing to do: nobody dials on behalf of the node's peers."""

@@ -58,7 +58,15 @@ class SimRuntime:
     """
 
     name = "sim"
-    capabilities = frozenset({Capability.CLOCKS, Capability.DISK_SYNCS, Capability.DISK_FAULTS})
+    capabilities = frozenset(
+        {
+            Capability.CLOCKS,
+            Capability.DISK_SYNCS,
+            Capability.DISK_FAULTS,
+            Capability.MESSAGE_EVENTS,
+            Capability.SYNC_EVENTS,
+        }
+    )
 
     def __init__(self, loop: Kernel, network: Network, programs: Mapping[str, Program], disks: Mapping[str, SimDisk]) -> None:
         self._loop = loop
