@@ -17,7 +17,7 @@ from pytest_coordchaos.errors import CoordChaosError, UsageError
 from pytest_coordchaos.faults.nemesis import carry_out
 from pytest_coordchaos.faults.plan import Plan
 from pytest_coordchaos.history.model import History
-from pytest_coordchaos.judging import Evidence, judge
+from pytest_coordchaos.judging import Evidence, judge, left_out
 from pytest_coordchaos.live_cluster import LiveCluster
 from pytest_coordchaos.run import Run, RunFault, TestRequest
 from pytest_coordchaos.runtimes.base import NodeState
@@ -127,6 +127,8 @@ class Experiment:
         final, client = self.workload.final, self.workload.client or self.cluster.system.client
         if final is None or client is None:
             return ()
+        if any(handle.end_ns is None for handle in self.cluster.handles):
+            final = replace(final, until=None, within_s=0.0)  # one answer of whoever can; agreement is for later
         living = [node for node in self.cluster.nodes if self.cluster.state(node) is not NodeState.DEAD]
         satisfied = await ask_nodes(
             final,
@@ -137,7 +139,9 @@ class Experiment:
             nodes=living,
             timeout_s=self.workload.timeout_s,
         )
-        return () if satisfied else (f"the nodes' last answers did not satisfy the workload within {final.within_s:g} s",)
+        if satisfied or not final.within_s:
+            return ()
+        return (f"the nodes' last answers did not satisfy the workload within {final.within_s:g} s",)
 
 
 async def measure_idle(cluster: Observed, request: TestRequest, clock: Clock, ledger: Ledger) -> IdleRate | None:
@@ -200,7 +204,14 @@ async def write_up(
         ledger=ledger,
         figures=numbers,
         verdicts=verdicts,
-        notes=(*notes, *_deaths(cluster), *ledger.bypasses, *([ledger.note] if ledger.note else []), *told),
+        notes=(
+            *notes,
+            *left_out(request, workload, evidence, known),
+            *_deaths(cluster),
+            *ledger.bypasses,
+            *([ledger.note] if ledger.note else []),
+            *told,
+        ),
         logs={node: tuple(cluster.runtime.log(node).splitlines()[-_LOG_LINES:]) for node in cluster.nodes},
         reproduce=request.reproduce,
         directory=str(cluster.directory),

@@ -15,7 +15,7 @@ from pytest_coordchaos.system.model import System
 from pytest_coordchaos.verdicts import Status, Verdict
 from pytest_coordchaos.workloads.model import Workload
 
-__all__ = ["Evidence", "faults_not_injected", "invariants_of", "judge", "nothing_recorded", "other_size"]
+__all__ = ["Evidence", "faults_not_injected", "invariants_of", "judge", "left_out", "nothing_recorded", "other_size"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,9 @@ def judge(
     request: TestRequest, workload: Workload | None, evidence: Evidence, known: Mapping[str, Invariant]
 ) -> tuple[Verdict, ...]:
     """Every verdict of one run. What was observed through doubtful evidence is never held."""
-    verdicts = [_check(one, evidence, known) for one in invariants_of(request, workload)]
+    asked = {one.name for one in request.invariants}
+    skipped = set(_too_early(request, workload, evidence, known)) - asked
+    verdicts = [_check(one, evidence, known) for one in invariants_of(request, workload) if one.name not in skipped]
     for budget in request.budgets:
         verdicts += evaluate(
             budget, evidence.window, evidence.ledger, evidence.system.all_ports, evidence.system.node_names, evidence.idle
@@ -64,11 +66,34 @@ def judge(
     return tuple(_doubted(verdict, doubts) if doubts else verdict for verdict in verdicts)
 
 
+def left_out(
+    request: TestRequest, workload: Workload | None, evidence: Evidence, known: Mapping[str, Invariant]
+) -> tuple[str, ...]:
+    """Says which invariants of the workload were not judged, because a promise about the end holds only once faults are over."""
+    asked = {one.name for one in request.invariants}
+    names = [name for name in _too_early(request, workload, evidence, known) if name not in asked]
+    return (f"not judged: {', '.join(names)}; in force to the end: {'; '.join(_standing(evidence))}",) if names else ()
+
+
+def _too_early(
+    request: TestRequest, workload: Workload | None, evidence: Evidence, known: Mapping[str, Invariant]
+) -> tuple[str, ...]:
+    names = tuple(one.name for one in invariants_of(request, workload) if known[one.name].eventual)
+    return names if _standing(evidence) else ()
+
+
+def _standing(evidence: Evidence) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(fault.words for fault in evidence.faults if fault.end_ns is None))
+
+
 def _check(one: InvariantRequest, evidence: Evidence, known: Mapping[str, Invariant]) -> Verdict:
     if not evidence.window.operations:
         summary = "nothing was observed: no operation was recorded; use run(...) or record(...)"
         return Verdict(name=one.name, status=Status.UNKNOWN, summary=f"{one.name} unknown: {summary}")
-    invariant = known[one.name]
+    invariant, standing = known[one.name], _standing(evidence)
+    if invariant.eventual and standing:
+        why = f"it promises something of the end, and faults are in force: {'; '.join(standing)}; undo them before the run ends"
+        return Verdict(name=one.name, status=Status.UNKNOWN, summary=f"{one.name} unknown: {why}")
     options: dict[str, object] = {**one.options, "window_start_ns": evidence.start_ns}
     if "faults" in invariant.needs:
         options["faults"] = tuple(evidence.faults)

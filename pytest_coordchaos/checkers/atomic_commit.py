@@ -184,6 +184,7 @@ _CHECKS: tuple[tuple[str, Callable[[History, Options], Verdict], str, frozenset[
     ),
 )
 ATOMIC_COMMIT = tuple(
-    Invariant(name=name, check=check, options=options, doc=doc, needs=needs) for name, check, doc, options, needs in _CHECKS
+    Invariant(name=name, check=check, options=options, doc=doc, needs=needs, eventual=name == "ac5-termination")
+    for name, check, doc, options, needs in _CHECKS
 )
 """The five properties of atomic commitment."""

@@ -119,4 +119,5 @@ CART = Invariant(
     check=_check,
     options=frozenset(),
     doc="no acknowledged add is lost, a remove takes away what it saw and nothing else",
+    eventual=True,
 )

@@ -141,6 +141,7 @@ CONVERGED = Invariant(
     options=frozenset({"f", "within_s"}),
     doc="in the end all nodes give the same answer",
     needs=frozenset({"faults"}),
+    eventual=True,
     validate=lambda options: _validate(options, "within_s"),
 )
 METADATA_BOUNDED = Invariant(

@@ -23,6 +23,7 @@ class Invariant:
         options: Names of the options a marker may give.
         doc: One line for people.
         needs: What else `check` is given among its options: "faults" (the run's `RunFault`s: `words`, `start_ns`, `end_ns`).
+        eventual: It promises something of the end ("all nodes agree"), so it is judged only when no fault is in force any more.
         validate: Raises UsageError for options that are off, before anything runs; None: nothing to check.
     """
 
@@ -31,4 +32,5 @@ class Invariant:
     options: frozenset[str]
     doc: str
     needs: frozenset[str] = frozenset()
+    eventual: bool = False
     validate: Callable[[Options], None] | None = None

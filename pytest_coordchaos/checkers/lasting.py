@@ -106,5 +106,6 @@ LOCKS_RELEASED = Invariant(
     options=frozenset({"within_s"}),
     doc="no lock outlives its transaction",
     needs=frozenset({"faults"}),
+    eventual=True,
     validate=lambda options: (_within_s(options), None)[1],
 )

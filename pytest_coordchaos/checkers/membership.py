@@ -89,6 +89,7 @@ MEMBERSHIP_AGREEMENT = Invariant(
     check=check_agreement,
     options=frozenset(),
     doc="in the end all members see the same group: who is present, and under which incarnation",
+    eventual=True,
 )
 NO_RESURRECTION = Invariant(
     name="no-resurrection",

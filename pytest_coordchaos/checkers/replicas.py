@@ -131,4 +131,10 @@ LEADER_SOON = Invariant(
     doc="nodes asked for `state` are never without a leader for long",
     validate=_validate,
 )
-CAUGHT_UP = _invariant("caught-up", check_caught_up, "in the end all nodes follow one leader and have applied the same entries")
+CAUGHT_UP = Invariant(
+    name="caught-up",
+    check=check_caught_up,
+    options=frozenset(),
+    doc="in the end all nodes follow one leader and have applied the same entries",
+    eventual=True,
+)

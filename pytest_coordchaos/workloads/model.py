@@ -79,7 +79,7 @@ class Final:
     """What every living node is asked when the load and the faults are over, again and again until the answers satisfy.
 
     The answers are operations of the history like others, with `node=` set, so that invariants can look at what nodes
-    believe in the end; they count in no budget.
+    believe in the end; they count in no budget. While faults are in force they are asked once, and nobody waits.
 
     Args:
         requests: Asked of each node, one after the other.

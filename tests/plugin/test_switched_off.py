@@ -210,6 +210,7 @@ MODULES = """
 import json, sys
 def pytest_unconfigure(): open("modules.json", "w").write(json.dumps(sorted(sys.modules)))
 """
+SYSTEMS = ("crdt_cart", "gossip_ring", "payments_2pc", "raft_kv")
 CHEAP = {
     "pytest_coordchaos",
     "pytest_coordchaos.errors",
@@ -223,8 +224,8 @@ CHEAP = {
     "reference_systems.fixtures",
     "reference_systems.payments_2pc",
     "reference_systems.payments_2pc.fixtures",
-    "reference_systems.raft_kv",
-    "reference_systems.raft_kv.fixtures",
+    *(f"reference_systems.{system}" for system in SYSTEMS),
+    *(f"reference_systems.{system}.fixtures" for system in SYSTEMS),
 }
 
 

@@ -11,7 +11,7 @@ from pytest_coordchaos.checkers.invariant import Invariant
 from pytest_coordchaos.checkers.spans import downtimes
 from pytest_coordchaos.cost.ledger import Ledger
 from pytest_coordchaos.history.model import History, Operation, Outcome
-from pytest_coordchaos.judging import Evidence, invariants_of, judge
+from pytest_coordchaos.judging import Evidence, invariants_of, judge, left_out
 from pytest_coordchaos.run import BudgetRequest, InvariantRequest, RunFault, TestRequest
 from pytest_coordchaos.system.model import System
 from pytest_coordchaos.verdicts import Status, Verdict, worst
@@ -88,6 +88,42 @@ def test_what_was_asked_in_the_end_is_judged_but_costs_nothing() -> None:
 
     assert seen == [2]
     assert budget.measured == OP.latency_ns / 1e6
+
+
+STANDING = RunFault(id="by hand", words="partition {n1} | {n2,n3}", start_ns=0)
+EVENTUAL = Invariant(
+    name="stub",
+    check=lambda history, options: Verdict(name="stub", status=Status.VIOLATED, summary="too early"),
+    options=frozenset(),
+    doc="",
+    eventual=True,
+)
+
+
+def test_a_promise_about_the_end_waits_for_the_end_of_faults() -> None:
+    """What a workload brings is left out, and that is said; what a marker asks for is unknown."""
+    workload = Workload(name="w", requests=lambda rng: iter(()), invariants=("stub",))
+    given = Evidence(system=SYSTEM, whole=OBSERVED, window=OBSERVED, start_ns=0, ledger=Ledger(), faults=(STANDING,))
+    plain, marked = TestRequest(test="t", seed=1), TestRequest(test="t", seed=1, invariants=(InvariantRequest(name="stub"),))
+
+    assert judge(plain, workload, given, {"stub": EVENTUAL}) == ()
+    assert left_out(plain, workload, given, {"stub": EVENTUAL}) == (
+        "not judged: stub; in force to the end: partition {n1} | {n2,n3}",
+    )
+    (verdict,) = judge(marked, workload, given, {"stub": EVENTUAL})
+    assert verdict.status is Status.UNKNOWN
+    assert "partition {n1} | {n2,n3}" in verdict.summary
+    assert left_out(marked, workload, given, {"stub": EVENTUAL}) == ()
+
+
+def test_when_faults_are_over_a_promise_about_the_end_is_judged() -> None:
+    given = Evidence(
+        system=SYSTEM, whole=OBSERVED, window=OBSERVED, start_ns=0, ledger=Ledger(), faults=(replace(STANDING, end_ns=4),)
+    )
+    request = TestRequest(test="t", seed=1, invariants=(InvariantRequest(name="stub"),))
+    (verdict,) = judge(request, None, given, {"stub": EVENTUAL})
+
+    assert verdict.status is Status.VIOLATED
 
 
 def test_an_invariant_that_needs_the_faults_is_given_them() -> None:
