@@ -71,6 +71,8 @@ class Group:
                 if name != member.name:
                     member.members.put(Update(name, 0, State.ALIVE), name, self.now)
             member.take_exchanges()
+            for _ in range(self._rng.randrange(2 * len(self.names))):  # each is somewhere in its turn
+                member.turn.next(lambda member=member: member.members.others(State.ALIVE))  # type: ignore[misc]  # bound at once
 
     # What happens
 
@@ -81,6 +83,19 @@ class Group:
             self.now, _, happen = heapq.heappop(self._queue)
             happen()
         self.now = end
+
+    def periods_to_first_probe(self, name: str) -> int:
+        """Crash one in the middle of a period of a group whose periods begin together: in which one is it first probed?
+
+        What is seen is the suspicion, a period after the probe.
+        """
+        period_s = self.config.period_s
+        self.run(1.5 * period_s)
+        self.crash(name)
+        crashed = self.now
+        while not (suspected := self.events(name, State.SUSPECT)):
+            self.run(period_s)
+        return round((suspected[0][1].at - crashed) / period_s - 0.5)
 
     def crash(self, name: str) -> None:
         """It is gone."""
