@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_coordchaos import Port, System, ready_port
+from pytest_coordchaos import Live, Port, System, ready_port
 from reference_systems.crdt_cart.client import client
 from reference_systems.crdt_cart.config import Config
 from reference_systems.crdt_cart.messages import BACKGROUND, CLIENT_CLASSES, PEER_CLASSES
@@ -32,6 +32,7 @@ def system(nodes: int = 3, **options: float) -> System:
         ),
         options=options,
         ready=ready_port("client"),
+        live=Live(nodes="any", within_s=5),
         client=client,
         workloads={"carts": carts},
     )

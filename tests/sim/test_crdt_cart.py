@@ -13,7 +13,7 @@ from pytest_coordchaos.cost.ledger import Ledger
 from pytest_coordchaos.live_cluster import LiveCluster
 from pytest_coordchaos.runtimes.sim import fences, patches
 from pytest_coordchaos.simulation.explore import explore
-from pytest_coordchaos.simulation.scenario import Scenario
+from pytest_coordchaos.simulation.scenario import Progress, Scenario
 from pytest_coordchaos.simulation.world import Model, World
 from pytest_coordchaos.workloads.driver import drive
 from reference_systems.crdt_cart.client import client
@@ -138,8 +138,10 @@ def test_an_add_is_everywhere_after_as_many_periods_as_it_has_hops(nodes: int, h
     assert took_ms <= hops * (100 + 2)
 
 
-def test_it_holds_under_all_faults() -> None:
-    scenario = Scenario(system=system(nodes=3), workload=carts(rate_per_s=30), faults=FAULTS, seconds=9)
+def test_it_holds_under_all_faults_and_any_single_node_goes_on() -> None:
+    scenario = Scenario(
+        system=system(nodes=3), workload=carts(rate_per_s=30), faults=FAULTS, seconds=9, progress=Progress(within_s=5)
+    )
 
     found = explore(scenario, range(8), nodes=system().node_names, keep_going=True)
 

@@ -114,6 +114,19 @@ def test_a_read_must_show_what_its_own_node_acknowledged_and_may_show_more() -> 
     assert story.allowed("n1", "state") == [3]
 
 
+@pytest.mark.parametrize("took", [[7], [2], [4]])
+def test_a_remove_that_takes_what_nobody_had_added_yet_is_violated(took: list[int]) -> None:
+    story = Story()
+    story.add("n1")
+    story.op("add", "n1", key="cup", value=1)
+    story.remove("n1", took)
+    story.add("n1")
+    verdict = story.shows(2)
+
+    assert verdict.status is Status.VIOLATED
+    assert f"a remove of 'pen' at n1 took {took[0]}, which was no add of it that had begun" in verdict.summary
+
+
 def test_only_the_last_answer_in_the_end_must_be_complete() -> None:
     story = Story()
     story.add("n2", 1)
