@@ -13,7 +13,17 @@ from reference_systems.kit.peers import Peers
 from reference_systems.payments_2pc.config import Config, Placement
 from reference_systems.payments_2pc.core import Payments
 from reference_systems.payments_2pc.durable import Durable
-from reference_systems.payments_2pc.messages import ANSWERS, REQUEST, RESPONSE, STATUS, STATUS_OK, Decision, decode, to_frame
+from reference_systems.payments_2pc.messages import (
+    ANSWERS,
+    REQUEST,
+    RESPONSE,
+    STATUS,
+    STATUS_OK,
+    Decision,
+    coordinator_of,
+    decode,
+    to_frame,
+)
 from reference_systems.payments_2pc.requests import REPORTS, BadRequest, parse
 from reference_systems.payments_2pc.state import State
 
@@ -22,6 +32,7 @@ __all__ = ["PaymentNode", "main", "serve"]
 CLIENT_PORT = "client"
 _LONGEST_WAIT_S = 0.1
 _UNANSWERED_S = 2.0
+_BLOCKS_S = 1.0
 Respond = Callable[[dict[str, Any]], object]
 
 
@@ -51,6 +62,7 @@ class PaymentNode:
             env, answers=ANSWERS, unanswered_s=_UNANSWERED_S, receive=self._on_frame, connected=self._on_connected
         )
         self._waiting: dict[int, Respond] = {}
+        self._blocked: list[str] = []
         self._tokens = 0
         self._dirty = asyncio.Event()
 
@@ -69,6 +81,18 @@ class PaymentNode:
             await clock.sleep(min(max(wait_s, 0.001), _LONGEST_WAIT_S))
             self._core.tick(clock.now())
             self._settle()
+            self._tell_who_blocks()
+
+    def _tell_who_blocks(self) -> None:
+        """Blocking is no secret: the log says when it begins to last, and when it is over."""
+        in_doubt = self._core.participant.in_doubt(self._env.clock.now())
+        for tx in [tx for tx in self._blocked if tx not in in_doubt]:
+            self._blocked.remove(tx)
+            print(f"{tx} is decided: its locks are released", flush=True)
+        for tx, seconds in in_doubt.items():
+            if seconds >= _BLOCKS_S and tx not in self._blocked:
+                self._blocked.append(tx)
+                print(f"{tx} is in doubt for {seconds} s: {coordinator_of(tx)} does not say what it decided", flush=True)
 
     async def _write_for_ever(self) -> None:
         """Group commit: all that was forced during one sync goes into the next."""

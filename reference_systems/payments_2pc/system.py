@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import random
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from pytest_coordchaos import NodeProbe, Port, System, ready_when
+from pytest_coordchaos import Live, NodeProbe, Port, System, ready_when
 from reference_systems.kit.asking import Asking
 from reference_systems.payments_2pc.client import client
 from reference_systems.payments_2pc.config import EACH, Config, Placement
@@ -42,9 +43,16 @@ def system(nodes: int = 3, **options: Any) -> System:
         options=options,
         ready=ready_when("answers", _answers),
         roles={} if config.coordinator == EACH else {"leader": partial(_coordinates, config.coordinator)},
+        live=Live(nodes="majority" if config.coordinator == EACH else partial(_with_most, config.coordinator), within_s=60.0),
         client=client,
         workloads={"transfers": partial(transfers, accounts=config.accounts)},
     )
+
+
+def _with_most(coordinator: str, nodes: Sequence[str], rng: random.Random) -> list[str]:
+    """The coordinator, and most participants: what these hold can move, so that most drawn operations can succeed soon."""
+    others = [node for node in nodes if node != coordinator]
+    return [coordinator, *rng.sample(others, len(others) // 2 + 1 if others else 0)]
 
 
 async def status(probe: NodeProbe) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from pytest_coordchaos.cost.ledger import Ledger
 from pytest_coordchaos.mutants.asserting import assert_caught
 from pytest_coordchaos.runtimes.sim import fences, patches
 from pytest_coordchaos.simulation.explore import explore
-from pytest_coordchaos.simulation.scenario import Scenario
+from pytest_coordchaos.simulation.scenario import Progress, Scenario
 from pytest_coordchaos.simulation.world import Model, World
 from reference_systems.payments_2pc.client import PaymentClient
 from reference_systems.payments_2pc.mutants import MUTANTS, broken
@@ -186,7 +186,9 @@ async def _in_doubt(cluster: Any) -> Mapping[str, float]:
     return dict((await status(cluster.probe("n2")))["in_doubt"])
 
 
-def test_a_participant_in_doubt_says_for_how_long_and_stops_soon_after_its_coordinator_is_back() -> None:
+def test_a_participant_in_doubt_says_for_how_long_and_stops_soon_after_its_coordinator_is_back(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """Blocking is what two-phase commit does; here one can see it, and it ends."""
 
     async def story(world: World, cluster: Any) -> tuple[Mapping[str, float], Mapping[str, float], dict[str, Any]]:
@@ -207,6 +209,8 @@ def test_a_participant_in_doubt_says_for_how_long_and_stops_soon_after_its_coord
     assert [seconds > 19.0 for seconds in blocked.values()] == [True]
     assert later == {}
     assert report["balances"]["a1"] == 99
+    said = [line.split(":")[0] for line in capsys.readouterr().out.splitlines()]
+    assert said == ["n1.1.1 is in doubt for 1.0 s", "n1.1.1 is decided"]
 
 
 def test_the_source_coordinator_leaves_others_prepared_when_one_does_not_answer() -> None:
@@ -230,7 +234,13 @@ def test_the_source_coordinator_leaves_others_prepared_when_one_does_not_answer(
 )
 def test_no_false_alarm_with_every_fault(options: dict[str, Any]) -> None:
     """AC1 to AC5, money conserved, reads explained, no charge twice, no lock left; in the end nobody is in doubt."""
-    scenario = Scenario(system=system(4, **options), workload=transfers(rate_per_s=30), faults=EVERYTHING, seconds=8.0)
+    scenario = Scenario(
+        system=system(4, **options),
+        workload=transfers(rate_per_s=30),
+        faults=EVERYTHING,
+        seconds=8.0,
+        progress=Progress(within_s=60.0),
+    )
     found = explore(scenario, range(4), nodes=scenario.system.node_names, jobs=1, keep_going=True, sample=0)
 
     assert [(result.seed, result.summary) for result in found.results if result.verdict != "held"] == []
