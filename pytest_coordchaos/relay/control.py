@@ -7,8 +7,10 @@ import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 
+from pytest_coordchaos.errors import UsageError
+from pytest_coordchaos.faults.triggers import MessageTrigger, parse_trigger
 from pytest_coordchaos.relay.http import HttpError, Request, Response, json_response
-from pytest_coordchaos.relay.reading import read_watched
+from pytest_coordchaos.relay.reading import read_number, read_watched
 from pytest_coordchaos.relay.server import Conflict, LedgerPart, Relay, UnknownLink
 from pytest_coordchaos.relay.wire import BadRequest, LinkSpec, Mark, link_to_json, states_from_json
 
@@ -35,6 +37,8 @@ class Control:
             "/coordchaos/version": ("GET", self._version),
             "/coordchaos/links": ("POST", self._add_links),
             "/coordchaos/apply": ("POST", self._apply),
+            "/coordchaos/hold": ("POST", self._hold),
+            "/coordchaos/release": ("POST", self._release),
             "/coordchaos/reset-node": ("POST", self._reset_node),
             "/coordchaos/watch": ("POST", self._watch),
             "/coordchaos/mark": ("POST", self._mark),
@@ -84,6 +88,18 @@ class Control:
             raise BadRequest(f"node: a name is allowed, not {type(node).__name__}")
         return json_response({"reset": self._relay.reset_node(node)})
 
+    async def _hold(self, request: Request) -> Response:
+        body = request.json()
+        timeout_s = read_number(_field(body, "timeout_s"), "timeout_s")
+        return json_response({"hold": await self._relay.hold_at(_message_trigger(_field(body, "trigger")), timeout_s)})
+
+    async def _release(self, request: Request) -> Response:
+        number = _field(request.json(), "hold")
+        if type(number) is not int:
+            raise BadRequest(f"hold: a number is allowed, not {number!r}")
+        self._relay.release(number)
+        return json_response({})
+
     async def _watch(self, request: Request) -> Response:
         self._relay.namespaces.watch(**read_watched(request.json()))
         return json_response({})
@@ -123,6 +139,16 @@ def _field(body: object, name: str) -> object:
     if not isinstance(body, dict) or (name not in body and name != "until"):
         raise BadRequest(f"the body must be an object with {name!r}")
     return body.get(name)
+
+
+def _message_trigger(raw: object) -> MessageTrigger:
+    try:
+        trigger = parse_trigger(str(raw))
+    except UsageError as error:
+        raise BadRequest(str(error)) from None
+    if not isinstance(trigger, MessageTrigger):
+        raise BadRequest(f"trigger: {raw!r} is no message; a relay sees nothing else")
+    return trigger
 
 
 def _position(raw: object, where: str) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from pytest_coordchaos.cost.ledger import Ledger, LinkId, LinkTotals, Message
 from pytest_coordchaos.errors import RelayError
 from pytest_coordchaos.faults.model import DirectionState
 from pytest_coordchaos.faults.triggers import MessageTrigger, SyncTrigger
-from pytest_coordchaos.relay.link_control import Hold
+from pytest_coordchaos.relay.hold_client import RelayHold, hold_at
 from pytest_coordchaos.relay.store import BATCH_BIT, ROW
 from pytest_coordchaos.relay.wire import (
     Address,
@@ -113,9 +113,9 @@ class RelayControl:
         """
         return int((await self._call("POST", "/coordchaos/reset-node", {"node": node}))["reset"])
 
-    async def hold_at(self, trigger: MessageTrigger | SyncTrigger, timeout_s: float) -> Hold | None:
-        """Refused: it sees messages pass, and holds none."""
-        raise RelayError(f"trigger '{trigger}': the relay cannot hold it")
+    async def hold_at(self, trigger: MessageTrigger | SyncTrigger, timeout_s: float) -> RelayHold | None:
+        """Wait for a message, and hold it; None: it did not come in time."""
+        return await hold_at(self._call, trigger, timeout_s)
 
     async def node_is_back(self, node: str) -> None:
         """A node that was killed accepts connections again: nothing to do, the relay dials it for every connection."""

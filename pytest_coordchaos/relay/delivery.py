@@ -114,6 +114,11 @@ class Delivery:
         self._direct = False
         self.stage_changed()
 
+    def add_front(self, stage: Stage) -> None:
+        """What comes from now on goes through this stage first, as the sender wrote it."""
+        self.chain.insert_front(stage)
+        self._direct = False
+
     def remove_stage(self, stage: Stage, *, for_good: bool = True) -> None:
         """Take a stage out; what it held goes on. Not `for_good`: it may come back."""
         self.chain.remove(stage, monotonic_ns(), for_good=for_good)

@@ -11,6 +11,8 @@ from time import monotonic_ns
 
 from pytest_coordchaos.cost.ledger import LinkId
 from pytest_coordchaos.faults.model import DirectionState
+from pytest_coordchaos.faults.triggers import MessageTrigger
+from pytest_coordchaos.relay.breakpoint import Breakpoint
 from pytest_coordchaos.relay.bypass import NOT_AVAILABLE, POLL_S, BypassWatch
 from pytest_coordchaos.relay.bypass_namespaces import NOT_READABLE, NamespaceWatch
 from pytest_coordchaos.relay.datagram_listening import DatagramListening
@@ -69,6 +71,7 @@ class Relay:
         self._watch = BypassWatch(self._dials)
         self.namespaces = NamespaceWatch()
         self._far_end = FarEnd()
+        self._holds: dict[int, Breakpoint] = {}
         self._turn = asyncio.Lock()  # guards changes of state, never a probe or a connection
         self._poll = asyncio.get_running_loop().create_task(self._look_for_ever())
 
@@ -113,6 +116,27 @@ class Relay:
             asked = [await link.set_states(up, down) for link, (up, down) in zip(links, states.values(), strict=True)]
         probed = await asyncio.gather(*(self._probe(link, a) for link, a in zip(links, asked, strict=True)))
         return [result for results in probed for result in results]
+
+    async def hold_at(self, trigger: MessageTrigger, timeout_s: float) -> int | None:
+        """Wait for a message between nodes, and hold it; returns the hold's number, None when it did not come in time."""
+        point = Breakpoint(trigger, self.proxied(), self.store)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await point.came.wait()
+        except BaseException as error:
+            point.remove()
+            if isinstance(error, TimeoutError):
+                return None
+            raise
+        number = len(self._holds)
+        self._holds[number] = point
+        return number
+
+    def release(self, hold: int) -> None:
+        """Let a message that is held go on. Idempotent. UnknownLink: there is no such hold."""
+        if hold not in self._holds:
+            raise UnknownLink(f"there is no hold {hold}")
+        self._holds[hold].remove()
 
     def reset_node(self, node: str) -> int:
         """Reset the node's end of every connection to it; returns how many there were."""

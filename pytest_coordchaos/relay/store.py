@@ -36,6 +36,7 @@ _pack_into = ROW.pack_into
 _pack_ns_into = Struct("<q").pack_into
 _DELIVERED_AT = 8  # offset of delivered_ns in a row
 _ROW_BYTES = ROW.size
+_CLASS = 3  # its place in a row
 
 
 class Tally:
@@ -136,6 +137,12 @@ class Store:
         for row in range(max(first, self.first_row), first + count):
             segment = self._segments[(row >> _SEGMENT_BITS) - self._first_segment]
             _pack_ns_into(segment.rows, (row & _SEGMENT_MASK) * _ROW_BYTES + _DELIVERED_AT, delivered_ns)
+
+    def class_of(self, row: int) -> str:
+        """The class of a message that is still kept."""
+        segment = self._segments[(row >> _SEGMENT_BITS) - self._first_segment]
+        number: int = ROW.unpack_from(segment.rows, (row & _SEGMENT_MASK) * _ROW_BYTES)[_CLASS]
+        return self.class_names[number]
 
     def window(self, since: int, until: int) -> Window:
         """Rows since <= number < until, as far as they are still kept."""

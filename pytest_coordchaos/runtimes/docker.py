@@ -39,6 +39,7 @@ _ABLE = (
     Capability.LIMITS,
     Capability.CLOCKS,
     Capability.DISK_FAULTS,
+    Capability.MESSAGE_EVENTS,
 )
 
 

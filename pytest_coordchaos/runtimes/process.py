@@ -61,7 +61,7 @@ class ProcessRuntime:
         """
         refused = await guard.hosts_refusal()
         able = {Capability.PROGRAMS, Capability.SIGNALS, Capability.CPU_SECONDS, Capability.ADD_NODE, Capability.HELD_PORTS}
-        able |= {Capability.CLOCKS, Capability.DISK_FAULTS}
+        able |= {Capability.CLOCKS, Capability.DISK_FAULTS, Capability.MESSAGE_EVENTS}
         able |= set() if refused else {Capability.SHARED_ADDRESSES}
         runtime = cls(guard, run_id, root, frozenset(able))
         runtime._refused = refused

@@ -7,7 +7,7 @@ Every method returns without waiting for any connection.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from random import Random
@@ -74,6 +74,9 @@ class Toxics:
 
     Args:
         seed: Seed of all draws; with the same one, the same connections (by number) are hit.
+
+    Attributes:
+        watchers: Who else is told of each connection that begins, by whom it was asked for.
     """
 
     def __init__(self, seed: str) -> None:
@@ -82,6 +85,7 @@ class Toxics:
         self._toxics: dict[str, Toxic] = {}
         self._doses: dict[Delivery, dict[str, Dose]] = {}
         self._directions: dict[bool, dict[Delivery, int]] = {True: {}, False: {}}
+        self.watchers: dict[object, Callable[[Delivery, Delivery], None]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._toxics)
@@ -103,6 +107,8 @@ class Toxics:
         self._directions[True][up] = self._directions[False][down] = number
         for toxic in self._toxics.values():
             self._dose(toxic, up if toxic.upstream else down, number)
+        for watcher in self.watchers.values():
+            watcher(up, down)
 
     def leave(self, up: Delivery, down: Delivery) -> None:
         """A connection is over. Idempotent."""
