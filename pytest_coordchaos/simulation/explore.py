@@ -61,6 +61,12 @@ class Exploration:
         return dict(sorted(total.items()))
 
     @property
+    def _replays(self) -> str:
+        if not self.checked:
+            return "no seed was run twice (one in 100 is, and the one that fails)"
+        return f"{self.checked} seeds were run twice; {self.diverged or 'each was the same run'}"
+
+    @property
     def _exercised(self) -> str:
         """Which words were carried out, in how many combinations, and which never."""
         total = self.faults
@@ -84,7 +90,7 @@ class Exploration:
             f"{virtual_s / max(self.wall_s, 1e-9):.0f} simulated seconds a second",
             f"faults: {self._exercised}",
             f"coverage: {self.coverage}",
-            f"replays: {self.checked} seeds were run twice; {self.diverged or 'each was the same run'}",
+            f"replays: {self._replays}",
         ]
         return "\n".join(lines if failed is None else [f"seed {failed.seed} {failed.verdict}: {failed.summary}", *lines])
 

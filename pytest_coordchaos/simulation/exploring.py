@@ -63,7 +63,9 @@ def _as_run(found: Exploration, scenario: Scenario) -> Run:
     if failed is None and (found.diverged or not found.results):
         status = Status.UNKNOWN
     first, *rest = found.summary.splitlines()
-    verdict = Verdict(name="explore", status=status, summary=f"explore {status}: {first}", details=tuple(rest))
+    alone = f"this seed alone: coordchaos campaign {scenario.request.test} --seeds {failed.seed}" if failed else ""
+    details = (*rest, alone) if alone and scenario.request.test else tuple(rest)
+    verdict = Verdict(name="explore", status=status, summary=f"explore {status}: {first}", details=details)
     if found.failure is not None:
         return replace(found.failure, verdicts=(*found.failure.verdicts, verdict))
     return Run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,12 @@ def test_body(raft_kv, old):
     with raft_kv.partition({old}, set(raft_kv.nodes) - {old}):
         run = raft_kv.run("register", seconds=1, rate_per_s=20)
     assert raft_kv.leader() == "n2", "a leader of the seed"
+
+@pytest.mark.coordchaos(nodes=3, seconds=2, faults=["pause:one", "slow"])
+@pytest.mark.coordination_budget(messages_per_op=1)
+def test_explores(raft_kv):
+    found = raft_kv.explore("register", seeds=range(5, 100), rate_per_s=20)
+    print("HASH", found.results[0].trace_hash)
 
 def test_without(request):
     pass
@@ -104,6 +111,18 @@ def test_what_changed_between_two_environments_is_named() -> None:
     assert "pytest" in now["packages"]
 
 
+def test_a_seed_that_an_exploration_found_is_replayed_alone(folder: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--coordchaos", "--coordchaos-runtime=sim", "-s"]
+    found = subprocess.run(
+        [*command, "test_kv.py::test_explores"], capture_output=True, text=True, timeout=240, cwd=folder, check=False
+    )
+    (words,) = re.findall(r"this seed alone: coordchaos (campaign \S+ --seeds 5)\n", found.stdout)
+    (digest,) = re.findall(r"HASH (\w+)", found.stdout)
+
+    assert coordchaos(folder, *words.split(), "--json", "out.jsonl").returncode == 1
+    assert [line["trace_hash"] for line in lines_of(folder / "out.jsonl")[1:]] == [digest]
+
+
 def test_a_test_that_does_more_is_run_whole_with_every_seed(folder: Path) -> None:
     done = coordchaos(folder, "campaign", "test_kv.py::test_body", "--seeds", "0:6", "--keep-going", "--json", "out.jsonl")
 
@@ -119,7 +138,7 @@ def test_a_test_that_does_more_is_run_whole_with_every_seed(folder: Path) -> Non
 
 
 def test_a_test_without_a_cluster_and_a_name_of_several_are_refused(folder: Path) -> None:
-    for name, words in (("test_kv.py::test_without", "makes no simulated run"), ("test_kv.py", "names 3 tests")):
+    for name, words in (("test_kv.py::test_without", "makes no simulated run"), ("test_kv.py", "names 4 tests")):
         done = coordchaos(folder, "campaign", name)
         assert done.returncode == 64
         assert words in done.stderr

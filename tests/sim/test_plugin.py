@@ -87,7 +87,7 @@ def test_coroutines_run_unchanged_and_share_no_globals(pytester: pytest.Pytester
                 with cluster.kill("server"):
                     cluster.wait_until(lambda: "failed" in cluster.log("caller"))
                 cluster.wait_until(lambda: cluster.log("caller").count("got") == 5)
-                print(cluster.log("caller"))
+                print(cluster.log("caller"), cluster.log("server"))
                 assert shop.served == []
         """
     )
@@ -96,6 +96,8 @@ def test_coroutines_run_unchanged_and_share_no_globals(pytester: pytest.Pytester
     assert "1 passed" in outputs[0], outputs[0]
     got = [re.findall(r"got \d.*", output) for output in outputs]
     assert got[0] == got[1]
+    assert re.findall(r"served before: \d", outputs[0]) == ["served before: 0", "served before: 3"], "files survive a kill"
+    assert not (pytester.path / "served").exists(), "and are the node's own"
     numbers = [line.split()[1] for line in got[0]]
     assert numbers == ["1", "2", "3", "2", "3"], "a new life begins with fresh globals; its first caller is the probe of its port"
     assert all(line.split()[3:5] == ["0", "0"] for line in got[0]), "the caller's copy was never served"

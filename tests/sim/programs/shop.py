@@ -1,6 +1,7 @@
 """A service and its caller in plain asyncio, with module globals that nodes must not share. Knows nothing of simulators."""
 
 import asyncio
+import os
 import random
 import time
 import uuid
@@ -15,11 +16,22 @@ async def server() -> None:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         served.append(await reader.readline())
+        _note()
         writer.write(f"{len(served)} {datetime.now():%H:%M:%S}\n".encode())
         writer.close()
 
+    print("served before:", _noted())
     listener = await asyncio.start_server(serve, "0.0.0.0", 8000)
     await listener.serve_forever()
+
+
+def _note() -> None:
+    with open("served", "a") as file:
+        file.write(".")
+
+
+def _noted() -> int:
+    return os.path.getsize("served") if os.path.exists("served") else 0
 
 
 async def caller() -> None:
