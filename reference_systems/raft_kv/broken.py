@@ -8,10 +8,11 @@ from typing import Any
 
 from reference_systems.kit.env import Env
 from reference_systems.raft_kv.core import Raft, Role
-from reference_systems.raft_kv.leadership import Leadership, Progress
+from reference_systems.raft_kv.leadership import Leadership
 from reference_systems.raft_kv.log import Snapshot
-from reference_systems.raft_kv.messages import Append, AppendOk, Entry, Message, Vote
+from reference_systems.raft_kv.messages import Append, AppendOk, Entry, Message, PreVote, Vote
 from reference_systems.raft_kv.node import RaftNode, serve
+from reference_systems.raft_kv.progress import Progress
 from reference_systems.raft_kv.replica import HardState, Replica
 from reference_systems.raft_kv.state_machine import StateMachine
 from reference_systems.raft_kv.voters import Voters
@@ -60,7 +61,7 @@ class TermForgotten(_Unwary):
 class AnyLogWins(_Unwary):
     """R3: votes for a candidate whose log misses entries."""
 
-    def _up_to_date(self, ask: Vote) -> bool:
+    def _up_to_date(self, ask: Vote | PreVote) -> bool:
         return True
 
 
@@ -206,8 +207,8 @@ class FixedTimeout(Raft):
 
 
 class _NeverBacksOffLeadership(Leadership):
-    def _back_off(self, progress: Progress, reply: AppendOk) -> int:
-        return progress.next
+    def _back_off(self, progress: Progress, prev: int, reply: AppendOk) -> int:
+        return prev + 1
 
 
 class NeverBacksOff(Raft):

@@ -20,6 +20,7 @@ __all__ = ["RaftClient", "SessionExpired", "client"]
 
 PORT = "client"
 READS = ("get", "state")
+ADMIN = ("transfer", "reconfigure")  # done twice is done once
 _PAUSE_S = 0.025
 _ATTEMPT_S = 0.4  # above an election timeout: a leader that was cut off says so within it
 _OWN_SHARE = 0.95  # of the call's timeout: the client knows better than its driver what surely did not happen
@@ -123,13 +124,15 @@ class RaftClient:
         if call.f == "state":
             return await self._state(call)
         body = {"f": call.f, "key": call.key}
-        if call.f != "get":
+        if call.f not in (*READS, *ADMIN):
             if not self._session:
                 answer = await self._ask(0, {"f": "register"}, call.timeout_s)
                 if answer["status"] != "ok":
                     return self._follow(answer)
                 self._session = answer["value"]
             body |= {"value": call.value, "session": self._session, "number": self._number}
+        elif call.f in ADMIN:
+            body |= {"value": call.value}
         before, self._uncertain = self._uncertain, True
         answer = await self._ask(call.id, body, call.timeout_s)
         if answer["status"] not in ("lost", "unknown"):
@@ -206,4 +209,5 @@ async def _close(connection: RaftClient) -> None:
 
 
 client = Client(connect=_connect, call=_call, close=_close)
-"""The client record for workloads: f in get, put, cas (value [expected, new]) and delete, keys are strings; and state."""
+"""The client record for workloads: f in get, put, cas (value [expected, new]) and delete, keys are strings; and of nodes:
+state, transfer (value: the successor), reconfigure (value: the nodes that shall vote, one more or one less)."""

@@ -1,17 +1,18 @@
 """The Raft server as a pure state machine: events and the time in; messages, writes, entries to apply out.
 
-Ongaro & Ousterhout 2014, figure 2, with the thesis's (2014) ReadIndex (§6.4), check quorum (§6.2) and
-snapshots (chapter 5). Whoever drives it, after each event: sends `take_messages`, makes `take_writes`
-durable in order and reports it, loads `take_restore`, applies `take_committed`, answers `take_reads`.
+Ongaro & Ousterhout 2014, figure 2, with the thesis's (2014) ReadIndex and leases (§6.4), check quorum (§6.2), pre-vote
+(§9.6), handing over (§3.10), membership change by one server (chapter 4) and snapshots (chapter 5). Whoever drives it,
+after each event: sends `take_messages`, makes `take_writes` durable in order and reports it, loads `take_restore`, applies
+`take_committed`, answers `take_reads`.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from enum import StrEnum
 
 from reference_systems.raft_kv.config import Config
+from reference_systems.raft_kv.elections import Elections, Role
 from reference_systems.raft_kv.follower import SnapshotReceiver, accept_append
 from reference_systems.raft_kv.leadership import Leadership
 from reference_systems.raft_kv.log import Snapshot
@@ -22,82 +23,74 @@ from reference_systems.raft_kv.messages import (
     Heartbeat,
     HeartbeatOk,
     Message,
+    PreVote,
+    PreVoteOk,
     ReadIndex,
     ReadIndexOk,
     SnapshotChunk,
     SnapshotOk,
+    TimeoutNow,
     Vote,
     VoteOk,
 )
-from reference_systems.raft_kv.replica import Replica, Stored, Write
-from reference_systems.raft_kv.voters import Voters
+from reference_systems.raft_kv.replica import Stored, Write
 
 __all__ = ["Raft", "Role"]
 
 
-class Role(StrEnum):
-    """What a server is."""
+class Raft(Elections):
+    """One server; arguments as for `Elections`."""
 
-    FOLLOWER = "follower"
-    CANDIDATE = "candidate"
-    LEADER = "leader"
-
-
-class Raft:
-    """One server.
-
-    Args:
-        name: This server.
-        nodes: All servers, itself included.
-        config: Timeouts and sizes.
-        rng: Draws election timeouts.
-        stored: What it found on its disk.
-        now: Monotonic seconds, as in every call.
-    """
-
-    replica_type: type[Replica] = Replica
     leadership_type: type[Leadership] = Leadership
 
     def __init__(
         self, *, name: str, nodes: Sequence[str], config: Config, rng: random.Random, stored: Stored, now: float
     ) -> None:
-        self.name = name
-        self.peers = tuple(node for node in nodes if node != name)
-        self.role = Role.FOLLOWER
-        self.leader: str | None = None
-        self.replica = self.replica_type(stored, Voters(tuple(nodes)))
-        self.applied = 0
+        super().__init__(name=name, nodes=nodes, config=config, rng=rng, stored=stored, now=now)
+        self.applied = stored.snapshot.index if stored.snapshot else 0
         self._restore = stored.snapshot
-        if stored.snapshot:
-            self.applied = stored.snapshot.index
-        self._config = config
-        self._rng = rng
-        self._votes: dict[str, bool] = {}
         self._leading: Leadership | None = None
         self._receiver = SnapshotReceiver()
         self._last_tick = now
-        self._election_due = now + rng.uniform(*(config.election_s if self.replica.term else config.first_election_s))
 
     # What the driver reads and asks
-
-    @property
-    def term(self) -> int:
-        """The current term."""
-        return self.replica.term
 
     @property
     def deadline(self) -> float:
         """When `tick` has something to do, as far as known now."""
         return self._leading.heartbeat_due if self._leading else self._election_due
 
+    @property
+    def handing_over(self) -> bool:
+        """It leads, but takes no proposals: a successor is about to campaign."""
+        return self._leading is not None and self._leading.successor is not None
+
     def propose(self, operation: int, data: bytes, now: float) -> int | None:
-        """Add a command to the log; returns its index, or None when this is not the leader.
+        """Add a command to the log; returns its index, or None when this is not the leader, or hands over.
 
         The command is committed if the entry that is applied at that index has the present term.
         """
-        if self._leading is None:
+        if self._leading is None or self.handing_over:
             return None
         return self._leading.add(Entry(term=self.term, operation=operation, data=data), now)
+
+    def reconfigure(self, names: tuple[str, ...], operation: int, now: float) -> int | None:
+        """Let these servers vote from now on; returns the entry that says so, or None when that cannot be now.
+
+        Raises:
+            ValueError: It is more than one server more or less.
+        """
+        if self._leading is None or self.handing_over:
+            return None
+        return self._leading.reconfigure(names, operation, now)
+
+    def hand_over(self, successor: str, now: float) -> bool:
+        """Let that voter lead as soon as it has the whole log; False: this is not the leader, or that is no other voter."""
+        return self._leading is not None and self._leading.hand_over(successor, now)
+
+    def holds_lease(self, now: float) -> bool:
+        """Whatever was read from the state before `now` is linearizable, with all of `take_committed` applied."""
+        return self._leading is not None and self._leading.holds_lease(now)
 
     def read(self, token: int, operation: int) -> bool:
         """Ask for a linearizable read; False when this is not the leader. The token comes back by `take_reads`."""
@@ -106,9 +99,10 @@ class Raft:
         self._leading.read(token, operation)
         return True
 
-    def save_snapshot(self, data: bytes) -> None:
-        """`data` is the state after all entries handed out so far; forget the log behind it."""
-        snapshot = Snapshot(index=self.applied, term=self._term_of_applied(), data=data)
+    def save_snapshot(self, state: bytes) -> None:
+        """`state` is that after all entries handed out so far; forget the log behind it."""
+        members = self.replica.voters_at(self.applied).names
+        snapshot = Snapshot.of(index=self.applied, term=self._term_of_applied(), members=members, state=state)
         self.replica.save_snapshot(snapshot, keep_entries=int(self._config.snapshot_keep_entries))
 
     def _term_of_applied(self) -> int:
@@ -151,6 +145,7 @@ class Raft:
         self.replica.became_durable(number)
         if self._leading:
             self._leading.advance()
+            self._leave_if_removed(now)
         elif self.role is Role.CANDIDATE:
             self._count_votes(now)
 
@@ -158,7 +153,7 @@ class Raft:
         """A new connection to `peer` stands; what was on its way before may be lost."""
         if self._leading:
             self._leading.on_connected(peer, now)
-        elif self.role is Role.CANDIDATE and peer not in self._votes:
+        elif self.role is Role.CANDIDATE and peer in self._electors and peer not in self._votes:
             self._ask_vote(peer)
 
     def tick(self, now: float) -> None:
@@ -175,14 +170,25 @@ class Raft:
         elif asleep:
             self._await_leader(now)
         elif now >= self._election_due:
-            self._campaign(now)
+            if self._may_campaign():
+                self._campaign(now)
+            else:
+                self._await_leader(now)
 
     def receive(self, sender: str, message: Message, now: float) -> None:
         """A message of a peer."""
+        if self._ignores(message, now):
+            self.replica.send_when_term_durable(sender, VoteOk(term=self.term, granted=False))
+            return
         if message.term > self.term:
             self._follow(message.term, None, now)
         if isinstance(message, Vote):
             self._on_vote(sender, message, now)
+        elif isinstance(message, PreVote):
+            self._on_pre_vote(sender, message, now)
+        elif isinstance(message, TimeoutNow):
+            if message.term == self.term and message.last_index <= self.replica.log.last_index and self._may_campaign():
+                self._campaign(now, handed_over=True)
         elif isinstance(message, (Append, Heartbeat, ReadIndex, SnapshotChunk)):
             if message.term == self.term:
                 self._follow(self.term, sender, now)
@@ -222,31 +228,26 @@ class Raft:
         self.applied, self._restore = snapshot.index, snapshot
 
     def _on_reply(self, sender: str, message: Message, now: float) -> None:
-        if isinstance(message, VoteOk):
-            if self.role is Role.CANDIDATE and message.granted:
-                self._votes[sender] = True
-                self._count_votes(now)
+        if isinstance(message, (VoteOk, PreVoteOk)):
+            self._on_vote_ok(sender, message, now)
         elif self._leading:
             round_ = message.round if isinstance(message, (HeartbeatOk, ReadIndexOk)) else 0
             self._leading.heard(sender, round_, now)
             if isinstance(message, AppendOk):
                 self._leading.on_append_ok(sender, message, now)
+                self._leave_if_removed(now)
             elif isinstance(message, SnapshotOk):
                 self._leading.on_snapshot_ok(sender, message, now)
 
-    # Elections
-
-    def _await_leader(self, now: float) -> None:
-        self._election_due = now + self._timeout_s()
-
-    def _timeout_s(self) -> float:
-        return self._rng.uniform(*self._config.election_s)
+    # Roles
 
     def _follow(self, term: int, leader: str | None, now: float) -> None:
         if term > self.term:
             self.replica.set_term(term, "")
         if self._leading and leader:
             self._meet(leader, term)
+        if leader:
+            self._heard_leader = now
         if leader or self._leading:
             self._await_leader(now)
         self.role, self.leader, self._leading = Role.FOLLOWER, leader, None
@@ -255,39 +256,10 @@ class Raft:
         """Another leader of the own term: what it says would not be what this one acknowledged."""
         raise AssertionError(f"{leader} leads term {term}, and so does {self.name}")
 
-    def _campaign(self, now: float) -> None:
-        self.role, self.leader = Role.CANDIDATE, None
-        self.replica.set_term(self.term + 1, self.name)
-        self._votes = {}
-        self._await_leader(now)
-        for peer in self.peers:
-            self._ask_vote(peer)
+    def _lead(self, now: float) -> None:
+        self.role, self.leader = Role.LEADER, self.name
+        self._leading = self.leadership_type(self.replica, self._config, self.name, self.peers, now)
 
-    def _ask_vote(self, peer: str) -> None:
-        log = self.replica.log
-        vote = Vote(term=self.term, last_index=log.last_index, last_term=log.last_term)
-        self.replica.send_when_term_durable(peer, vote)
-
-    def _on_vote(self, candidate: str, ask: Vote, now: float) -> None:
-        """Grant one vote per term, and only to a log at least as up to date as ours (§5.4.1)."""
-        replica = self.replica
-        granted = ask.term == self.term and self._up_to_date(ask) and self._may_vote_for(candidate)
-        if granted:
-            if not replica.vote:
-                replica.set_term(self.term, candidate)
-            self._await_leader(now)
-        replica.send_when_durable(candidate, VoteOk(term=self.term, granted=granted))
-
-    def _up_to_date(self, ask: Vote) -> bool:
-        log = self.replica.log
-        return (ask.last_term, ask.last_index) >= (log.last_term, log.last_index)
-
-    def _may_vote_for(self, candidate: str) -> bool:
-        return self.replica.vote in ("", candidate)
-
-    def _count_votes(self, now: float) -> None:
-        """The own vote counts when it is durable."""
-        own = [self.name] if self.replica.durable >= self.replica.hard_written else []
-        if self.replica.voters.are_majority([*self._votes, *own]):
-            self.role, self.leader = Role.LEADER, self.name
-            self._leading = self.leadership_type(self.replica, self._config, self.name, self.peers, now)
+    def _leave_if_removed(self, now: float) -> None:
+        if self._leading and self._leading.removed:
+            self._follow(self.term, None, now)

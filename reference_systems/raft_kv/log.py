@@ -12,11 +12,30 @@ __all__ = ["RaftLog", "Snapshot"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """The state after applying the log up to `index`, whose entry has `term`."""
+    """The state after applying the log up to `index`, whose entry has `term`.
+
+    Args:
+        data: Who votes, a line, and the state.
+    """
 
     index: int
     term: int
     data: bytes
+
+    @classmethod
+    def of(cls, *, index: int, term: int, members: Sequence[str], state: bytes) -> Snapshot:
+        """Of its parts."""
+        return cls(index=index, term=term, data=",".join(members).encode() + b"\n" + state)
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Who votes after entry `index`."""
+        return tuple(self.data.partition(b"\n")[0].decode().split(","))
+
+    @property
+    def state(self) -> bytes:
+        """What the state machine loads."""
+        return self.data.partition(b"\n")[2]
 
 
 class RaftLog:

@@ -30,23 +30,47 @@ __all__ = [
     "Heartbeat",
     "HeartbeatOk",
     "Message",
+    "PreVote",
+    "PreVoteOk",
     "ReadIndex",
     "ReadIndexOk",
     "SnapshotChunk",
     "SnapshotOk",
+    "TimeoutNow",
     "Vote",
     "VoteOk",
     "decode",
     "decode_entries",
     "encode_entries",
+    "members_data",
     "operations_of",
     "to_frame",
 ]
 
 REQUEST, RESPONSE, STATUS, STATUS_OK = 1, 2, 3, 4
 CLIENT_CLASSES = MappingProxyType({REQUEST: "request", RESPONSE: "response", STATUS: "status", STATUS_OK: "status_ok"})
-BACKGROUND = frozenset({"heartbeat", "heartbeat_ok", "vote", "vote_ok", "snapshot", "snapshot_ok"})
+BACKGROUND = frozenset(
+    {
+        "heartbeat",
+        "heartbeat_ok",
+        "vote",
+        "vote_ok",
+        "pre_vote",
+        "pre_vote_ok",
+        "timeout_now",
+        "snapshot",
+        "snapshot_ok",
+    }
+)
 """Classes of the peer port that no client operation causes."""
+
+
+_MEMBERS = b"members "  # no command of a client: those are JSON
+
+
+def members_data(names: Iterable[str]) -> bytes:
+    """The data of an entry whose `members` these are."""
+    return _MEMBERS + ",".join(names).encode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,21 +80,27 @@ class Entry:
     Args:
         term: The leader's term when it was added.
         operation: Id of the client operation; 0 for no-ops and session registrations.
-        data: The command; empty for the no-op that starts a term.
+        data: The command; empty for the no-op that starts a term; or `members` of it.
     """
 
     term: int
     operation: int = 0
     data: bytes = b""
 
+    @property
+    def members(self) -> tuple[str, ...] | None:
+        """Who votes from this entry on; None: it says nothing about that."""
+        return tuple(self.data[len(_MEMBERS) :].decode().split(",")) if self.data.startswith(_MEMBERS) else None
+
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """RequestVote: a candidate asks."""
+    """RequestVote: a candidate asks. `handed_over`: the leader told it to, so nobody needs to keep to that leader."""
 
     term: int
     last_index: int
     last_term: int
+    handed_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +109,31 @@ class VoteOk:
 
     term: int
     granted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PreVote:
+    """Would you vote for me in the term after `term`? (thesis §9.6)"""
+
+    term: int
+    last_index: int
+    last_term: int
+
+
+@dataclass(frozen=True, slots=True)
+class PreVoteOk:
+    """The answer to PreVote; promises nothing."""
+
+    term: int
+    granted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TimeoutNow:
+    """The leader hands over: campaign at once, if the log reaches `last_index` (thesis §3.10)."""
+
+    term: int
+    last_index: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +227,21 @@ class SnapshotOk:
     offset: int
 
 
-Message = Vote | VoteOk | Append | AppendOk | Heartbeat | HeartbeatOk | ReadIndex | ReadIndexOk | SnapshotChunk | SnapshotOk
+Message = (
+    Vote
+    | VoteOk
+    | PreVote
+    | PreVoteOk
+    | TimeoutNow
+    | Append
+    | AppendOk
+    | Heartbeat
+    | HeartbeatOk
+    | ReadIndex
+    | ReadIndexOk
+    | SnapshotChunk
+    | SnapshotOk
+)
 
 _SPECS: tuple[tuple[int, str, type[Message], struct.Struct, tuple[str, ...]], ...] = (
     (1, "append", Append, struct.Struct(">QQQQQ"), ("term", "seq", "prev_index", "prev_term", "commit")),
@@ -185,7 +254,7 @@ _SPECS: tuple[tuple[int, str, type[Message], struct.Struct, tuple[str, ...]], ..
     ),
     (3, "heartbeat", Heartbeat, struct.Struct(">QQQ"), ("term", "commit", "round")),
     (4, "heartbeat_ok", HeartbeatOk, struct.Struct(">QQ"), ("term", "round")),
-    (5, "vote", Vote, struct.Struct(">QQQ"), ("term", "last_index", "last_term")),
+    (5, "vote", Vote, struct.Struct(">QQQ?"), ("term", "last_index", "last_term", "handed_over")),
     (6, "vote_ok", VoteOk, struct.Struct(">Q?"), ("term", "granted")),
     (7, "read_index", ReadIndex, struct.Struct(">QQ"), ("term", "round")),
     (8, "read_index_ok", ReadIndexOk, struct.Struct(">QQ"), ("term", "round")),
@@ -197,6 +266,9 @@ _SPECS: tuple[tuple[int, str, type[Message], struct.Struct, tuple[str, ...]], ..
         ("term", "seq", "index", "last_term", "offset", "total"),
     ),
     (10, "snapshot_ok", SnapshotOk, struct.Struct(">QQQ"), ("term", "seq", "offset")),
+    (11, "pre_vote", PreVote, struct.Struct(">QQQ"), ("term", "last_index", "last_term")),
+    (12, "pre_vote_ok", PreVoteOk, struct.Struct(">Q?"), ("term", "granted")),
+    (13, "timeout_now", TimeoutNow, struct.Struct(">QQ"), ("term", "last_index")),
 )
 """(number, class, type, how its head is packed, the head's fields: the first ones of the type)"""
 

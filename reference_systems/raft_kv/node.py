@@ -63,15 +63,17 @@ class RaftNode:
         self._config = config
         self._durable = durable
         self._machine = self.machine_type(int(config.max_sessions))
-        self._raft = self.raft_type(
-            name=env.name, nodes=env.nodes, config=config, rng=env.random, stored=stored, now=env.clock.now()
-        )
+        self._raft = self.raft_type(name=env.name, nodes=env.nodes, config=config, rng=env.random, stored=stored, now=self._now())
         self._peers = Peers(env, unanswered_s=2 * config.election_s[1], receive=self._on_message, connected=self._on_connected)
         self._proposed: dict[int, _Proposed] = {}
         self._reading: dict[int, _Reading] = {}
+        self._handing_over: list[Respond] = []
         self._tokens = 0
         self._led_term: int | None = None
         self._dirty = asyncio.Event()
+
+    def _now(self) -> float:
+        return self._env.clock.now()
 
     async def run(self) -> None:
         """Serve until the process dies."""
@@ -82,11 +84,10 @@ class RaftNode:
         await self._tick_for_ever()
 
     async def _tick_for_ever(self) -> None:
-        clock = self._env.clock
         while True:
-            until_due = self._raft.deadline - clock.now()
-            await clock.sleep(min(max(until_due, 0.001), self._config.heartbeat_s))
-            self._raft.tick(clock.now())
+            until_due = self._raft.deadline - self._now()
+            await self._env.clock.sleep(min(max(until_due, 0.001), self._config.heartbeat_s))
+            self._raft.tick(self._now())
             self._settle()
 
     async def _write_for_ever(self) -> None:
@@ -96,15 +97,15 @@ class RaftNode:
             self._dirty.clear()
             number, writes = self._raft.replica.take_writes()
             await self._durable.write(writes)
-            self._raft.became_durable(number, self._env.clock.now())
+            self._raft.became_durable(number, self._now())
             self._settle()
 
     def _on_message(self, peer: str, message: Message) -> None:
-        self._raft.receive(peer, message, self._env.clock.now())
+        self._raft.receive(peer, message, self._now())
         self._settle()
 
     def _on_connected(self, peer: str) -> None:
-        self._raft.connected(peer, self._env.clock.now())
+        self._raft.connected(peer, self._now())
         self._settle()
 
     def _settle(self) -> None:
@@ -114,7 +115,7 @@ class RaftNode:
             self._peers.send(peer, message)
         restore = raft.take_restore()
         if restore:
-            self._machine.load(restore.data)
+            self._machine.load(restore.state)
         committed = raft.take_committed()
         for index, entry in committed:
             answer = self._machine.apply(index, entry.data)
@@ -138,7 +139,11 @@ class RaftNode:
         return (raft.applied - turn) // every > max(0, covered - turn) // every
 
     def _note_leadership(self) -> None:
-        """Whoever waits at a leader that was deposed is told: a write may still happen, a read may be asked elsewhere."""
+        """Whoever waits at a leader that was deposed is told: a write may still happen, all else may be asked elsewhere."""
+        if self._handing_over and not self._raft.handing_over:
+            handing_over, self._handing_over = self._handing_over, []
+            for respond in handing_over:
+                respond(self._not_leader())
         led_term = self._raft.term if self._raft.role is Role.LEADER else None
         if led_term == self._led_term:
             return
@@ -180,6 +185,10 @@ class RaftNode:
             return
         if self._raft.role is not Role.LEADER:
             respond(self._not_leader())
+        elif request.f == "transfer":
+            self._hand_over(request.nodes[0], respond)
+        elif self._raft.handing_over and request.f != "get":
+            respond({"status": "busy", "reason": "the leader hands over"})
         elif len(self._proposed) + len(self._reading) >= self._config.max_pending:
             respond({"status": "busy"})
         else:
@@ -188,15 +197,54 @@ class RaftNode:
     def _start(self, request: Request, frame: Frame, respond: Respond) -> None:
         operation = frame.operations[0] if frame.operations else 0
         if request.f == "get":
+            value = self._machine.get(request.key)
+            if self._raft.holds_lease(self._now()):  # asked after the value was read: a pause between them does no harm
+                respond({"status": "ok", "value": value})
+                return
             self._tokens += 1
             self._reading[self._tokens] = _Reading(key=request.key, respond=respond)
             self._raft.read(self._tokens, operation)
             return
-        index = self._raft.propose(operation, frame.body, self._env.clock.now())
+        if request.f == "reconfigure":
+            self._reconfigure(request.nodes, operation, respond)
+            return
+        index = self._raft.propose(operation, frame.body, self._now())
         if index is None:
             respond(self._not_leader())
         else:
             self._proposed[index] = _Proposed(term=self._raft.term, respond=respond)
+
+    def _reconfigure(self, names: tuple[str, ...], operation: int, respond: Respond) -> None:
+        strangers = [name for name in names if name not in self._env.nodes]
+        replica = self._raft.replica
+        try:
+            if strangers:
+                raise ValueError(f"there is no node {', '.join(strangers)}")
+            settled = set(names) == set(replica.voters.names) and replica.voters_index <= replica.commit
+            index = None if settled else self._raft.reconfigure(names, operation, self._now())
+        except ValueError as error:
+            respond({"status": "bad_request", "reason": str(error)})
+            return
+        if settled:
+            respond({"status": "ok", "value": None})
+        elif index is None:
+            respond({"status": "busy", "reason": "an entry before it is not committed yet"})
+        else:
+            self._proposed[index] = _Proposed(term=self._raft.term, respond=respond)
+
+    def _hand_over(self, successor: str, respond: Respond) -> None:
+        """Answered when it is over: by the one who leads then, whom the client asks again."""
+        if successor == self._env.name:
+            respond({"status": "ok", "value": None})
+        elif self._raft.handing_over or self._raft.hand_over(successor, self._now()):
+            self._handing_over.append(respond)
+        else:
+            respond(
+                {
+                    "status": "bad_request",
+                    "reason": f"{successor} is no voter; voters: {', '.join(self._raft.replica.voters.names)}",
+                }
+            )
 
     def status(self) -> dict[str, Any]:
         """What the node says of itself on the client port."""
@@ -210,5 +258,6 @@ class RaftNode:
             "applied": raft.applied,
             "digests": self._machine.digests(),
             "last_index": raft.replica.log.last_index,
+            "voters": list(raft.replica.voters.names),
             "snapshot_index": raft.replica.snapshot.index if raft.replica.snapshot else 0,
         }

@@ -12,6 +12,7 @@ from reference_systems.raft_kv.messages import (
     AppendOk,
     HeartbeatOk,
     Message,
+    PreVoteOk,
     ReadIndexOk,
     SnapshotOk,
     VoteOk,
@@ -22,7 +23,7 @@ from reference_systems.raft_kv.messages import (
 __all__ = ["PORT", "Peers"]
 
 PORT = "peer"
-_ANSWERS = (AppendOk, HeartbeatOk, ReadIndexOk, SnapshotOk, VoteOk)
+_ANSWERS = (AppendOk, HeartbeatOk, PreVoteOk, ReadIndexOk, SnapshotOk, VoteOk)
 _SHORTEST_BACKOFF_S = 0.02
 _LONGEST_BACKOFF_S = 0.2
 _CONNECT_TIMEOUT_S = 1.0

@@ -61,11 +61,14 @@ class Replica:
     """The state that all roles share, its pending writes and its outgoing messages."""
 
     def __init__(self, stored: Stored, voters: Voters) -> None:
-        self.voters = voters
+        self._base_voters = Voters(stored.snapshot.members) if stored.snapshot else voters
         self.term = stored.hard_state.term
         self.vote = stored.hard_state.vote
         self.snapshot = stored.snapshot
         self.log = RaftLog(base_index=stored.base_index, base_term=stored.base_term, entries=stored.entries)
+        self._changes: list[tuple[int, Voters]] = []
+        self.voters = self._base_voters  # of the last entry, committed or not, that says who votes (thesis §4.1)
+        self._note_members(self.log.base_index + 1, stored.entries)
         self.commit = stored.snapshot.index if stored.snapshot else 0
         self.written = 0
         self.durable = 0
@@ -75,6 +78,25 @@ class Replica:
         self._appends: deque[tuple[int, int]] = deque()
         self._held: deque[tuple[int, str, Message]] = deque()
         self._messages: list[tuple[str, Message]] = []
+
+    @property
+    def voters_index(self) -> int:
+        """The entry that says so; 0: a snapshot does, or they vote from the start."""
+        return self._changes[-1][0] if self._changes else 0
+
+    def voters_at(self, index: int) -> Voters:
+        """Who votes as of that entry."""
+        for at, voters in reversed(self._changes):
+            if at <= index:
+                return voters
+        return self._base_voters
+
+    def _note_members(self, first: int, entries: tuple[Entry, ...]) -> None:
+        """Entries stand at `first` …, and nothing after them."""
+        fresh = [(index, Voters(names)) for index, entry in enumerate(entries, start=first) if (names := entry.members)]
+        if fresh or (self._changes and self._changes[-1][0] >= first):
+            self._changes = [*(change for change in self._changes if change[0] < first), *fresh]
+            self.voters = self.voters_at(self.log.last_index)
 
     def send(self, peer: str, message: Message) -> None:
         """Send at once."""
@@ -111,6 +133,7 @@ class Replica:
             self.durable_index = min(self.durable_index, first - 1)
             self._appends = deque((number, min(last, first - 1)) for number, last in self._appends)
         self.log.append(entries)
+        self._note_members(first, entries)
         self._write(Appended(first=first, entries=entries))
         self._appends.append((self.written, self.log.last_index))
 
@@ -121,6 +144,7 @@ class Replica:
 
     def save_snapshot(self, snapshot: Snapshot, *, keep_entries: int) -> None:
         """Remember a snapshot of what was applied here, and forget all but `keep_entries` of what it covers."""
+        self._base_voters = self.voters_at(snapshot.index)
         self.snapshot = snapshot
         self.log.forget_to(min(snapshot.index, max(self.log.base_index, snapshot.index - keep_entries)))
         self._write_snapshot(snapshot)
@@ -129,6 +153,9 @@ class Replica:
         """Take a snapshot from the leader in place of the log it covers."""
         self.snapshot = snapshot
         self.log.install(snapshot.index, snapshot.term)
+        self._base_voters = Voters(snapshot.members)
+        self._changes = [change for change in self._changes if snapshot.index < change[0] <= self.log.last_index]
+        self.voters = self.voters_at(self.log.last_index)
         self.commit = max(self.commit, snapshot.index)
         self._write_snapshot(snapshot)
         self._appends.clear()

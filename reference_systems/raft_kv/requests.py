@@ -20,17 +20,23 @@ class BadRequest(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A checked request. `f` is "get", "put", "cas", "delete" or "register"."""
+    """A checked request. `f` is "get", "put", "cas", "delete", "register", "transfer" or "reconfigure".
+
+    Args:
+        nodes: Of "transfer" the successor, of "reconfigure" the voters.
+    """
 
     f: str
     key: str = ""
+    nodes: tuple[str, ...] = ()
 
 
 def parse(body: bytes, *, longest_bytes: int) -> Request:
     """Check the JSON body of a request frame.
 
     `{"f": "register"}`, `{"f": "get", "key": …}`, or a write
-    `{"f": "put" | "cas" | "delete", "key": …, "value": …, "session": …, "number": …}`.
+    `{"f": "put" | "cas" | "delete", "key": …, "value": …, "session": …, "number": …}`. For who runs the store:
+    `{"f": "transfer", "value": node}` and `{"f": "reconfigure", "value": [nodes that shall vote]}`.
 
     Raises:
         BadRequest: What is wrong and what is allowed.
@@ -46,14 +52,23 @@ def parse(body: bytes, *, longest_bytes: int) -> Request:
     f = document.get("f") if isinstance(document, dict) else None
     if f == "register":
         return Request(f=f)
+    if f in ("transfer", "reconfigure"):
+        return Request(f=f, nodes=_nodes(f, document.get("value")))
     if f != "get" and f not in WRITES:
-        raise BadRequest(f"f={f!r} is not known; allowed: register, get, {', '.join(WRITES)}")
+        raise BadRequest(f"f={f!r} is not known; allowed: register, get, {', '.join(WRITES)}, transfer, reconfigure")
     key = document.get("key")
     if not isinstance(key, str):
         raise BadRequest(f"key={key!r} is not allowed: a string")
     if f != "get":
         _check_write(f, document)
     return Request(f=f, key=key)
+
+
+def _nodes(f: str, value: object) -> tuple[str, ...]:
+    names = [value] if f == "transfer" else value
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) and "," not in name for name in names):
+        raise BadRequest(f"value={value!r} of a {f} is not allowed: {'a node' if f == 'transfer' else 'a list of nodes'}")
+    return tuple(dict.fromkeys(names))
 
 
 def _too_deep(document: object) -> bool:

@@ -55,6 +55,7 @@ class Server:
     stored: Stored = field(default_factory=Stored)
     life: int = 0
     alive: bool = True
+    rate: float = 1.0
     writing: list[Write] = field(default_factory=list)
     checked_term: int = 0
 
@@ -88,6 +89,7 @@ class Model:
         self.applied: dict[int, Entry] = {}
         self.committed_in: dict[int, int] = {}
         self.states: dict[int, bytes] = {}
+        self.voters = frozenset(self.names[: int(self.config.voters) or None])
         self.answers: dict[tuple[str, int, int], tuple[int, Callable[[dict[str, Any] | None], None]]] = {}
         self.reads: dict[tuple[str, int], Callable[[str | None], None]] = {}
         self.sent: list[tuple[str, str, Message]] = []
@@ -95,16 +97,23 @@ class Model:
         for name in self.names:
             self.servers[name] = self._born(name, Stored(), 0)
 
+    def clock(self, server: Server) -> float:
+        """What the server's own clock shows."""
+        return self.now * server.rate
+
     def _born(self, name: str, stored: Stored, life: int) -> Server:
+        # Where clocks must not differ by more than a share, they differ by nearly as much.
+        drift = 0.45 * self.config.lease_drift if self.config.lease_ms else 0.0
+        rate = 1.0 + drift * (-1) ** self.names.index(name)
         raft = Raft(
             name=name,
             nodes=self.names,
             config=self.config,
             rng=random.Random(f"{self.rng.random()}"),
             stored=stored,
-            now=self.now,
+            now=self.now * rate,
         )
-        server = Server(name=name, raft=raft, machine=StateMachine(MAX_SESSIONS), stored=stored, life=life)
+        server = Server(name=name, raft=raft, machine=StateMachine(MAX_SESSIONS), stored=stored, life=life, rate=rate)
         self.servers[name] = server
         self.at(self.now, lambda: self._tick(server))
         return server
@@ -127,7 +136,7 @@ class Model:
 
     def _tick(self, server: Server) -> None:
         if server.alive:
-            server.raft.tick(self.now)
+            server.raft.tick(self.clock(server))
             self.settle(server)
             self.at(self.now + 0.02, lambda: self._tick(server))
 
@@ -139,7 +148,7 @@ class Model:
             self._transmit(server, peer, message)
         restore = raft.take_restore()
         if restore:
-            server.machine.load(restore.data)
+            server.machine.load(restore.state)
             self._check_state(server, restore.index)
         for index, entry in raft.take_committed():
             self._apply(server, index, entry)
@@ -154,10 +163,12 @@ class Model:
     def _apply(self, server: Server, index: int, entry: Entry) -> None:
         if index not in self.applied:
             self.applied[index] = entry
+            self._check_members(entry)
             self.committed_in[index] = server.raft.term
             for other in self.servers.values():
                 if other.alive and other.raft.role is Role.LEADER:
                     self._check_holds(other, index)
+        self.check_leases()
         first = self.applied[index]
         assert first == entry, f"State Machine Safety: {server.name} applies another entry at {index}"
         answer = server.machine.apply(index, entry.data)
@@ -166,6 +177,20 @@ class Model:
         if asked:
             term, tell = asked
             tell(answer if entry.term == term else None)
+
+    def _check_members(self, entry: Entry) -> None:
+        """Committed memberships follow one another by one server, so that their majorities overlap."""
+        if entry.members is not None:
+            changed = self.voters ^ frozenset(entry.members)
+            assert len(changed) <= 1, f"from {sorted(self.voters)} to {sorted(entry.members)} in one step"
+            self.voters = frozenset(entry.members)
+
+    def check_leases(self) -> None:
+        """Who holds a lease knows of everything that anybody applied."""
+        for server in self.servers.values():
+            if server.alive and server.raft.holds_lease(self.clock(server)):
+                last = max(self.applied, default=0)
+                assert server.raft.replica.commit >= last, f"{server.name} holds a lease but does not know entry {last}"
 
     def _check_state(self, server: Server, index: int) -> None:
         state = server.machine.dump()
@@ -197,7 +222,7 @@ class Model:
                 for write in writes:
                     server.stored = stored_after(server.stored, write)
                 server.writing = []
-                server.raft.became_durable(number, self.now)
+                server.raft.became_durable(number, self.clock(server))
                 self.settle(server)
 
         slowest = 0.3 if self.rng.random() < self.faults.slow_disk else 0.01
@@ -224,7 +249,7 @@ class Model:
     def _connected(self, one: str, other: str) -> None:
         server = self.servers[one]
         if server.alive:
-            server.raft.connected(other, self.now)
+            server.raft.connected(other, self.clock(server))
             self.settle(server)
 
     def _transmit(self, server: Server, peer: str, message: Message) -> None:
@@ -242,7 +267,7 @@ class Model:
     def _deliver(self, sender: str, receiver: str, message: Message) -> None:
         server = self.servers[receiver]
         if server.alive and not self.cut.get((sender, receiver)):
-            server.raft.receive(sender, message, self.now)
+            server.raft.receive(sender, message, self.clock(server))
             self.settle(server)
 
     # What tests ask
@@ -259,7 +284,7 @@ class Model:
         return leader
 
     def propose(self, server: Server, command: dict[str, Any], operation: int = 0) -> int | None:
-        index = server.raft.propose(operation, json.dumps(command).encode(), self.now)
+        index = server.raft.propose(operation, json.dumps(command).encode(), self.clock(server))
         self.settle(server)
         return index
 

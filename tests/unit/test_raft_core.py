@@ -113,7 +113,7 @@ def test_entries_of_an_earlier_term_are_not_committed_by_counting() -> None:
     """Figure 8: an old entry on a majority is not committed until an entry of the leader's own term is."""
     old = (Entry(term=1, data=b"1"), Entry(term=2, data=b"2"))
     stored = Stored(hard_state=HardState(term=3, vote=""), entries=old)
-    raft = Raft(name="n1", nodes=["n1", "n2", "n3"], config=Config(), rng=random.Random(1), stored=stored, now=0.0)
+    raft = Raft(name="n1", nodes=["n1", "n2", "n3"], config=Config(pre_vote=0), rng=random.Random(1), stored=stored, now=0.0)
     raft.tick(0.1)
     raft.tick(0.2)
     raft.tick(0.31)
@@ -130,7 +130,7 @@ def test_entries_of_an_earlier_term_are_not_committed_by_counting() -> None:
 
 def test_a_leader_counts_itself_only_when_its_own_disk_has_the_entry() -> None:
     """It sends before its own write is over (thesis §10.2.1); until then two followers are needed, not one."""
-    raft = Raft(name="n1", nodes=["n1", "n2", "n3"], config=Config(), rng=random.Random(1), stored=Stored(), now=0.0)
+    raft = Raft(name="n1", nodes=["n1", "n2", "n3"], config=Config(pre_vote=0), rng=random.Random(1), stored=Stored(), now=0.0)
     raft.tick(0.1)
     raft.tick(0.2)
     raft.tick(0.31)
