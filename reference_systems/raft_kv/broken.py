@@ -87,6 +87,20 @@ class ReadsLocally(Raft):
     leadership_type = _ReadsLocallyLeadership
 
 
+class _LateLeaseLeadership(Leadership):
+    def heard(self, peer: str, round_: int, now: float) -> None:
+        before = self._lease_from
+        super().heard(peer, round_, now)
+        if self._lease_from != before:
+            self._lease_from = now
+
+
+class LateLease(Raft):
+    """R6: a lease counts from when a majority's answers were read, not from when they were asked."""
+
+    leadership_type = _LateLeaseLeadership
+
+
 class MajorityOfReachable(_Unwary):
     """R7: whoever was not heard for an election timeout does not count."""
 
@@ -199,6 +213,17 @@ class SnapshotTooFar(_Unwary):
         super()._install(dataclasses.replace(snapshot, index=snapshot.index + 1))
 
 
+class _ChangesAtOnceLeadership(Leadership):
+    def _one_step(self, names: tuple[str, ...]) -> bool:
+        return True
+
+
+class ChangesAtOnce(_Unwary):
+    """R17: any set of voters may follow any other."""
+
+    leadership_type = _ChangesAtOnceLeadership
+
+
 class FixedTimeout(Raft):
     """R18: every server waits for a leader equally long."""
 
@@ -221,6 +246,13 @@ class _NoSessionsNode(RaftNode):
     machine_type = NoSessions
 
 
+class WallClockNode(RaftNode):
+    """R20: leases and timeouts count on a clock that may step."""
+
+    def _now(self) -> float:
+        return self._env.clock.wall()
+
+
 def _node(raft: type[Raft]) -> type[RaftNode]:
     return type("BrokenNode", (RaftNode,), {"raft_type": raft})
 
@@ -232,6 +264,7 @@ NODES = MappingProxyType(
         "R3": _node(AnyLogWins),
         "R4": _node(CountsOldEntries),
         "R5": _node(ReadsLocally),
+        "R6": _node(LateLease),
         "R7": _node(MajorityOfReachable),
         "R8": _node(AnswersBeforeSync),
         "R9": _node(CommitsAlone),
@@ -242,8 +275,10 @@ NODES = MappingProxyType(
         "R14": _node(NeverStepsDown),
         "R15": _node(ManyVotes),
         "R16": _node(SnapshotTooFar),
+        "R17": _node(ChangesAtOnce),
         "R18": _node(FixedTimeout),
         "R19": _node(NeverBacksOff),
+        "R20": WallClockNode,
     }
 )
 """Mutant -> the class of its nodes."""

@@ -16,7 +16,7 @@ from pytest_coordchaos import Call, Client, Failed
 from reference_systems.kit.frames import Frame, FrameDecoder, encode
 from reference_systems.raft_kv.messages import REQUEST, RESPONSE, STATUS, STATUS_OK
 
-__all__ = ["RaftClient", "SessionExpired", "client"]
+__all__ = ["RaftClient", "SessionExpired", "client", "client_at_home"]
 
 PORT = "client"
 READS = ("get", "state")
@@ -84,10 +84,12 @@ class RaftClient:
     Args:
         cluster: Gives `nodes` and `open_connection(node, port)`.
         node: Where it starts; it follows redirects to the leader by name.
+        at_home: It starts there with every call.
     """
 
-    def __init__(self, cluster: Any, node: str) -> None:
+    def __init__(self, cluster: Any, node: str, *, at_home: bool = False) -> None:
         self._cluster = cluster
+        self._at_home = at_home
         self._node = self._target = node
         self._link: _Link | None = None
         self._session = 0
@@ -104,6 +106,8 @@ class RaftClient:
         """
         self._uncertain = False
         self._number += 1
+        if self._at_home:
+            self._go_to(self._node)
         reason = "no node answered"
         deadline = asyncio.get_running_loop().time() + _OWN_SHARE * call.timeout_s
         try:
@@ -200,6 +204,10 @@ async def _connect(cluster: Any, node: str) -> RaftClient:
     return RaftClient(cluster, node)
 
 
+async def _connect_at_home(cluster: Any, node: str) -> RaftClient:
+    return RaftClient(cluster, node, at_home=True)
+
+
 async def _call(connection: RaftClient, call: Call) -> Any:
     return await connection.call(call)
 
@@ -211,3 +219,6 @@ async def _close(connection: RaftClient) -> None:
 client = Client(connect=_connect, call=_call, close=_close)
 """The client record for workloads: f in get, put, cas (value [expected, new]) and delete, keys are strings; and of nodes:
 state, transfer (value: the successor), reconfigure (value: the nodes that shall vote, one more or one less)."""
+
+client_at_home = Client(connect=_connect_at_home, call=_call, close=_close)
+"""The same, but every call starts at the client's own node: so there are clients on each side of a partition."""

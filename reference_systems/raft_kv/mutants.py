@@ -43,7 +43,7 @@ MUTANTS = MutantSuite(
         _mutant(
             "R1",
             "a vote is forgotten by a crash: two leaders in one term",
-            options={"election_min_ms": 1500, "election_max_ms": 1500},
+            options={"election_min_ms": 1500, "election_max_ms": 1500, "pre_vote": 0},
             workload=_TALKATIVE,
             script=schedules.one_vote_twice,
             seconds=7.0,
@@ -73,6 +73,14 @@ MUTANTS = MutantSuite(
             seconds=8.0,
         ),
         _mutant(
+            "R6",
+            "a lease counts from when answers were read, not from when they were asked: stale reads after a pause",
+            options={"lease_ms": 140},
+            workload=partial(register, clients=9, rate_per_s=200, keys=2, at_home=True),
+            script=schedules.sleeping_leader,
+            seconds=7.0,
+        ),
+        _mutant(
             "R7",
             "whoever is not heard does not count: both sides of a partition go on",
             faults=("partition:halves",),
@@ -81,8 +89,8 @@ MUTANTS = MutantSuite(
         _mutant(
             "R8",
             "acknowledges before the disk has it: acknowledged writes vanish",
-            workload=partial(register, clients=8, rate_per_s=250, keys=12),
-            script=schedules.reboot,
+            workload=partial(register, clients=8, rate_per_s=200, keys=4),
+            script=schedules.power_cut,
             seconds=4.0,
         ),
         _mutant(
@@ -105,6 +113,15 @@ MUTANTS = MutantSuite(
             seconds=5.0,
         ),
         _mutant(
+            "R12",
+            "every append cuts what follows it: committed entries vanish from followers",
+            options={"pipeline": 8, "batch_entries": 1},
+            workload=partial(register, clients=12, rate_per_s=250, keys=3, state_share=0.3),
+            script=schedules.reordered_twins,
+            seconds=6.0,
+            caught_by=(*_LOST, "caught-up"),
+        ),
+        _mutant(
             "R13",
             "a new leader reads before it knows what is committed: stale reads",
             workload=partial(register, clients=8, rate_per_s=400, keys=1),
@@ -121,7 +138,7 @@ MUTANTS = MutantSuite(
         _mutant(
             "R15",
             "votes for every candidate of a term: two leaders in one term",
-            options={"election_min_ms": 800, "election_max_ms": 800},
+            options={"election_min_ms": 800, "election_max_ms": 800, "pre_vote": 0},
             script=schedules.two_candidates,
             seconds=4.0,
         ),
@@ -131,6 +148,15 @@ MUTANTS = MutantSuite(
             options={"snapshot_every_entries": 20, "snapshot_keep_entries": 2},
             faults=("isolate:one", "kill:one"),
             seconds=5.0,
+        ),
+        _mutant(
+            "R17",
+            "voters are exchanged in one step: two majorities that do not overlap",
+            nodes=5,
+            options={"voters": 3},
+            workload=partial(register, clients=10, rate_per_s=150, keys=2, at_home=True),
+            script=schedules.other_voters,
+            seconds=4.0,
         ),
         _mutant(
             "R18",
@@ -148,11 +174,13 @@ MUTANTS = MutantSuite(
             seconds=3.0,
             caught_by=("caught-up",),
         ),
+        _mutant(
+            "R20",
+            "leases count on a clock that may step: stale reads",
+            options={"lease_ms": 140},
+            workload=partial(register, clients=9, rate_per_s=200, keys=2, at_home=True),
+            script=schedules.leader_in_the_past,
+            seconds=5.0,
+        ),
     ),
-    not_here={
-        "R6": "reads are confirmed by a majority each time; there is no lease",
-        "R12": "one append is in flight per follower, so that none comes after a newer one",
-        "R17": "members do not change",
-        "R20": "there is no lock and no lease",
-    },
 )

@@ -7,16 +7,36 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from pytest_coordchaos import CLIENTS, DropReplies, Lose, Partition, Slow
+from pytest_coordchaos import (
+    CLIENTS,
+    Call,
+    DropReplies,
+    Duplicate,
+    Failed,
+    Jump,
+    Lose,
+    Partition,
+    Pause,
+    Reorder,
+    Request,
+    Slow,
+    SlowDisk,
+)
+from reference_systems.raft_kv.client import RaftClient
 from reference_systems.raft_kv.system import status
 
 __all__ = [
     "figure_8",
     "hasty_leader",
+    "leader_in_the_past",
     "lost_answers",
     "one_vote_twice",
+    "other_voters",
+    "power_cut",
     "reboot",
+    "reordered_twins",
     "returning_leader",
+    "sleeping_leader",
     "slow_elections",
     "two_candidates",
 ]
@@ -74,6 +94,76 @@ async def slow_elections(cluster: Any, rng: random.Random) -> None:
     await asyncio.sleep(rng.uniform(0.2, 0.4))
     await cluster.kill(await cluster.wait_role("leader", _PATIENCE_S))
     await asyncio.sleep(4.0)
+
+
+async def sleeping_leader(cluster: Any, rng: random.Random) -> None:
+    """On slow links the leader's process is stopped, and cut off before it goes on; three times."""
+    for source in cluster.nodes:
+        for target in cluster.nodes:
+            if source != target:
+                await cluster.apply(Slow(source, target, 15.0))
+    for _ in range(3):
+        await asyncio.sleep(rng.uniform(0.5, 0.8))
+        leader = await cluster.wait_role("leader", _PATIENCE_S)
+        asleep = await cluster.apply(Pause(leader))
+        await asyncio.sleep(0.06)  # what it asked before has been answered
+        alone = await cluster.apply(_apart({leader}, set(cluster.nodes) - {leader}))
+        await asyncio.sleep(rng.uniform(0.8, 1.2))
+        await asleep.undo()
+        await asyncio.sleep(0.3)
+        await alone.undo()
+
+
+async def leader_in_the_past(cluster: Any, rng: random.Random) -> None:
+    """The leader's wall clock jumps back while it is cut off; twice."""
+    for _ in range(2):
+        await asyncio.sleep(rng.uniform(0.4, 0.6))
+        leader = await cluster.wait_role("leader", _PATIENCE_S)
+        alone = await cluster.apply(_apart({leader}, set(cluster.nodes) - {leader}))
+        await cluster.apply(Jump(leader, -rng.uniform(5.0, 50.0)))
+        await asyncio.sleep(1.2)
+        await alone.undo()
+
+
+async def power_cut(cluster: Any, rng: random.Random) -> None:
+    """All disks are slow, and all machines lose power at once; twice."""
+    for node in cluster.nodes:
+        await cluster.apply(SlowDisk(node, 40.0))
+    for _ in range(2):
+        await asyncio.sleep(rng.uniform(0.8, 1.2))
+        dark = await asyncio.gather(*(cluster.lose_power(node) for node in cluster.nodes))
+        await asyncio.gather(*(handle.undo() for handle in dark))
+
+
+async def other_voters(cluster: Any, rng: random.Random) -> None:
+    """The leader shall vote with two new nodes, while the old voters are cut off from all of them. For five nodes of which
+    the first three vote."""
+    await asyncio.sleep(rng.uniform(0.3, 0.6))
+    leader = await cluster.wait_role("leader", _PATIENCE_S)
+    wanted = [leader, *cluster.nodes[3:]]
+    await cluster.apply(_apart(set(wanted), set(cluster.nodes) - set(wanted)))
+    admin = RaftClient(cluster, leader)
+    try:
+        await admin.call(Call(id=0, request=Request(f="reconfigure", value=wanted), timeout_s=0.2))
+    except (Failed, TimeoutError):
+        pass  # as it should be: it is more than one server
+    admin.close()
+    await asyncio.sleep(1.5)
+
+
+async def reordered_twins(cluster: Any, rng: random.Random) -> None:
+    """Messages come twice and change places, so that old ones come after newer ones; then the leader dies. Three times."""
+    pairs = [(a, b) for a in cluster.nodes for b in cluster.nodes if a != b]
+    for _ in range(3):
+        await asyncio.sleep(rng.uniform(0.2, 0.4))
+        faults = [kind(a, b, 0.3, frozenset({"append"})) for a, b in pairs for kind in (Duplicate, Reorder)]
+        shuffled = [await cluster.apply(fault) for fault in faults]
+        await asyncio.sleep(rng.uniform(0.1, 0.3))
+        dead = await cluster.kill(await cluster.wait_role("leader", _PATIENCE_S))
+        for handle in shuffled:
+            await handle.undo()
+        await asyncio.sleep(0.5)
+        await dead.undo()
 
 
 async def two_candidates(cluster: Any, rng: random.Random) -> None:

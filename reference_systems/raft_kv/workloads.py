@@ -9,6 +9,7 @@ from typing import Any
 
 from pytest_coordchaos import Final, Request, Workload
 from pytest_coordchaos import register as registers
+from reference_systems.raft_kv.client import client, client_at_home
 
 __all__ = ["register"]
 
@@ -16,11 +17,12 @@ _INVARIANTS = ("linearizable", "election-safety", "replicas-agree", "caught-up")
 _WITHIN_S = 10.0
 
 
-def register(*, state_share: float = 0.0, **options: Any) -> Workload:
+def register(*, state_share: float = 0.0, at_home: bool = False, **options: Any) -> Workload:
     """The built-in `register` workload; in the end every node is asked for its state until all agree.
 
     Args:
         state_share: Share of operations that ask a node for its state during the load too (0..1).
+        at_home: Every operation is first asked of the client's own node, wherever the leader is.
         options: Those of `pytest_coordchaos.register`.
     """
     workload = registers(**options)
@@ -28,6 +30,7 @@ def register(*, state_share: float = 0.0, **options: Any) -> Workload:
         workload,
         requests=lambda rng: _mixed(workload.requests(rng), rng, state_share),
         invariants=_INVARIANTS,
+        client=client_at_home if at_home else client,
         final=Final(requests=(Request(f="state"),), until=_agree, within_s=_WITHIN_S),
     )
 
