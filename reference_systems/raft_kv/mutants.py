@@ -52,6 +52,7 @@ MUTANTS = MutantSuite(
         _mutant(
             "R3",
             "votes for a candidate whose log misses entries: acknowledged writes vanish",
+            options={"pre_vote": 0},
             faults=("isolate:one", "kill:leader"),
             seconds=6.0,
         ),
@@ -109,6 +110,7 @@ MUTANTS = MutantSuite(
         _mutant(
             "R11",
             "a follower takes entries whatever stands before them: replicas differ",
+            options={"pre_vote": 0},
             faults=("isolate:one", "isolate:leader"),
             seconds=5.0,
         ),
@@ -162,6 +164,7 @@ MUTANTS = MutantSuite(
             "R18",
             "all servers wait for a leader equally long: votes are split again and again",
             nodes=5,
+            options={"pre_vote": 0},
             script=schedules.slow_elections,
             seconds=6.0,
             invariants=("leader-soon",),
@@ -170,6 +173,7 @@ MUTANTS = MutantSuite(
         _mutant(
             "R19",
             "after a refusal the same append is sent again: a follower never catches up",
+            options={"pre_vote": 0},
             faults=("isolate:one",),
             seconds=3.0,
             caught_by=("caught-up",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from pytest_coordchaos import Live, NodeProbe, Port, System, ready_when
@@ -12,7 +13,7 @@ from reference_systems.kit.frames import Frame, FrameDecoder, encode
 from reference_systems.raft_kv.client import client
 from reference_systems.raft_kv.config import Config
 from reference_systems.raft_kv.messages import BACKGROUND, CLIENT_CLASSES, PEER_CLASSES, STATUS, STATUS_OK
-from reference_systems.raft_kv.workloads import register
+from reference_systems.raft_kv.workloads import reconfigure, register
 
 __all__ = ["status", "system"]
 
@@ -42,13 +43,13 @@ def system(nodes: int = 3, **options: float) -> System:
         ready=ready_when("knows a leader", _knows_leader),
         roles={"leader": _leads},
         client=client,
-        workloads={"register": register},
+        workloads={"register": register, "reconfigure": partial(reconfigure, nodes=[f"n{i}" for i in range(1, nodes + 1)])},
         live=Live(nodes="majority", within_s=10.0),
     )
 
 
 async def status(probe: NodeProbe) -> Mapping[str, Any]:
-    """What a node says of itself: name, role, term, leader, commit, applied, last_index, snapshot_index.
+    """What a node says of itself: name, role, term, leader, commit, applied, last_index, snapshot_index, voters, digests.
 
     Raises:
         OSError: It does not answer.

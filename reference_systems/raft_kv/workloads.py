@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_coordchaos import Final, Request, Workload
 from pytest_coordchaos import register as registers
 from reference_systems.raft_kv.client import client, client_at_home
 
-__all__ = ["register"]
+__all__ = ["reconfigure", "register"]
 
 _INVARIANTS = ("linearizable", "election-safety", "replicas-agree", "caught-up")
 _WITHIN_S = 10.0
@@ -33,6 +33,33 @@ def register(*, state_share: float = 0.0, at_home: bool = False, **options: Any)
         client=client_at_home if at_home else client,
         final=Final(requests=(Request(f="state"),), until=_agree, within_s=_WITHIN_S),
     )
+
+
+def reconfigure(*, nodes: Sequence[str], admin_share: float = 0.03, **options: Any) -> Workload:
+    """`register`, while the leader is told to hand over, and one node or another to vote no more, or again.
+
+    Args:
+        nodes: All nodes; at least three.
+        admin_share: Share of such operations (0..1).
+        options: Those of `register`.
+    """
+    workload = register(**options)
+    return dataclasses.replace(
+        workload, name="reconfigure", requests=lambda rng: _administered(workload.requests(rng), rng, nodes, admin_share)
+    )
+
+
+def _administered(requests: Iterator[Request], rng: random.Random, nodes: Sequence[str], admin_share: float) -> Iterator[Request]:
+    """Every other membership is all nodes: so each is one server away from the one before it."""
+    everybody = True
+    for request in requests:
+        yield request
+        chance, which = rng.random(), nodes[int(rng.random() * len(nodes))]
+        if chance < admin_share / 2:
+            yield Request(f="transfer", value=which)
+        elif chance < admin_share:
+            everybody = not everybody
+            yield Request(f="reconfigure", value=[node for node in nodes if everybody or node != which])
 
 
 def _mixed(requests: Iterator[Request], rng: random.Random, state_share: float) -> Iterator[Request]:

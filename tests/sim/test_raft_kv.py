@@ -7,9 +7,10 @@ import pytest
 from pytest_coordchaos.mutants.asserting import assert_caught
 from pytest_coordchaos.simulation.explore import explore
 from pytest_coordchaos.simulation.scenario import Progress, Scenario
+from pytest_coordchaos.workloads.model import Workload
 from reference_systems.raft_kv.mutants import MUTANTS
 from reference_systems.raft_kv.system import system
-from reference_systems.raft_kv.workloads import register
+from reference_systems.raft_kv.workloads import reconfigure, register
 
 _MUTANT = {mutant.name: mutant for mutant in MUTANTS.mutants}
 
@@ -26,19 +27,30 @@ EVERYTHING = (
     "duplicate",
     "reorder",
     "drop-replies:one",
+    "power-loss:one",
+    "slow-disk:one",
+    "skew:one",
+    "jump:one",
 )
 
 
-def test_no_false_alarm_with_every_fault() -> None:
+LOAD = register(rate_per_s=50, state_share=0.2, cas_share=0.2, at_home=True)
+MEMBERS = reconfigure(nodes=system(5).node_names, rate_per_s=50, state_share=0.2, at_home=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "workload", "progress"),
+    [
+        ({}, LOAD, Progress(within_s=5.0)),
+        ({"lease_ms": 140, "pipeline": 4, "batch_entries": 4}, LOAD, Progress(within_s=5.0)),
+        ({"pre_vote": 0, "pipeline": 2, "snapshot_every_entries": 30, "snapshot_keep_entries": 3}, MEMBERS, None),
+    ],
+    ids=["defaults", "leases and a pipeline", "members, snapshots, no pre-vote"],
+)
+def test_no_false_alarm_with_every_fault(options: dict[str, float], workload: Workload, progress: Progress | None) -> None:
     """Linearizable, one leader a term, equal replicas; in the end all agree, and any majority alone goes on."""
-    scenario = Scenario(
-        system=system(5),
-        workload=register(rate_per_s=60, state_share=0.2, cas_share=0.2),
-        faults=EVERYTHING,
-        seconds=8.0,
-        progress=Progress(within_s=5.0),
-    )
-    found = explore(scenario, range(8), nodes=scenario.system.node_names, jobs=2, keep_going=True, sample=0)
+    scenario = Scenario(system=system(5, **options), workload=workload, faults=EVERYTHING, seconds=8.0, progress=progress)
+    found = explore(scenario, range(4), nodes=scenario.system.node_names, jobs=2, keep_going=True, sample=0)
     assert [(result.seed, result.summary) for result in found.results if result.verdict != "held"] == []
 
 
