@@ -14,7 +14,7 @@ from typing import Any
 
 from pytest_coordchaos import Call, Client, Failed
 from reference_systems.kit.frames import Frame, FrameDecoder, encode
-from reference_systems.raft_kv.messages import REQUEST, RESPONSE, STATUS, STATUS_OK
+from reference_systems.raft_kv.wire import REQUEST, RESPONSE, STATUS, STATUS_OK
 
 __all__ = ["RaftClient", "SessionExpired", "client", "client_at_home"]
 

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 from reference_systems.kit.env import Disk
 from reference_systems.kit.storage import CorruptLog, RecordLog, encode_record, scan
 from reference_systems.raft_kv.log import RaftLog, Snapshot
-from reference_systems.raft_kv.messages import decode_entries, encode_entries
 from reference_systems.raft_kv.replica import Appended, HardState, SaveSnapshot, Stored, Write
+from reference_systems.raft_kv.wire import decode_entries, encode_entries
 
 __all__ = ["SNAPSHOT", "WAL", "Durable", "decode_writes", "encode_writes"]
 

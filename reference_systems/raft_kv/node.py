@@ -13,11 +13,12 @@ from reference_systems.kit.frames import Frame
 from reference_systems.raft_kv.config import Config
 from reference_systems.raft_kv.core import Raft, Role
 from reference_systems.raft_kv.durable import Durable
-from reference_systems.raft_kv.messages import REQUEST, RESPONSE, STATUS, STATUS_OK, Message
+from reference_systems.raft_kv.messages import Message
 from reference_systems.raft_kv.peers import Peers
 from reference_systems.raft_kv.replica import Stored
 from reference_systems.raft_kv.requests import BadRequest, Request, parse
 from reference_systems.raft_kv.state_machine import StateMachine
+from reference_systems.raft_kv.wire import REQUEST, RESPONSE, STATUS, STATUS_OK
 
 __all__ = ["RaftNode", "main", "serve"]
 

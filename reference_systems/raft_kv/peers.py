@@ -16,9 +16,8 @@ from reference_systems.raft_kv.messages import (
     ReadIndexOk,
     SnapshotOk,
     VoteOk,
-    decode,
-    to_frame,
 )
+from reference_systems.raft_kv.wire import decode, to_frame
 
 __all__ = ["PORT", "Peers"]
 

@@ -12,7 +12,7 @@ from pytest_coordchaos import Live, NodeProbe, Port, System, ready_when
 from reference_systems.kit.frames import Frame, FrameDecoder, encode
 from reference_systems.raft_kv.client import client
 from reference_systems.raft_kv.config import Config
-from reference_systems.raft_kv.messages import BACKGROUND, CLIENT_CLASSES, PEER_CLASSES, STATUS, STATUS_OK
+from reference_systems.raft_kv.wire import BACKGROUND, CLIENT_CLASSES, PEER_CLASSES, STATUS, STATUS_OK
 from reference_systems.raft_kv.workloads import reconfigure, register
 
 __all__ = ["status", "system"]

@@ -16,9 +16,10 @@ from typing import Any
 from reference_systems.raft_kv.config import Config
 from reference_systems.raft_kv.core import Raft, Role
 from reference_systems.raft_kv.log import RaftLog
-from reference_systems.raft_kv.messages import Entry, Message, decode, to_frame
+from reference_systems.raft_kv.messages import Entry, Message
 from reference_systems.raft_kv.replica import Appended, HardState, Stored, Write
 from reference_systems.raft_kv.state_machine import StateMachine
+from reference_systems.raft_kv.wire import decode, to_frame
 
 MAX_SESSIONS = 64
 

@@ -8,8 +8,9 @@ import pytest
 
 from reference_systems.raft_kv.config import Config
 from reference_systems.raft_kv.core import Raft, Role
-from reference_systems.raft_kv.messages import Append, AppendOk, Entry, Heartbeat, SnapshotChunk, Vote, VoteOk, to_frame
+from reference_systems.raft_kv.messages import Append, AppendOk, Entry, Heartbeat, SnapshotChunk, Vote, VoteOk
 from reference_systems.raft_kv.replica import HardState, Stored
+from reference_systems.raft_kv.wire import to_frame
 from tests.unit.raft_model import Model, settled_leader
 
 

@@ -21,16 +21,18 @@ from reference_systems.raft_kv.messages import (
     Heartbeat,
     HeartbeatOk,
     Message,
+    PreVote,
+    PreVoteOk,
     ReadIndex,
     ReadIndexOk,
     SnapshotChunk,
     SnapshotOk,
+    TimeoutNow,
     Vote,
     VoteOk,
-    decode,
-    to_frame,
 )
 from reference_systems.raft_kv.replica import Appended, HardState, SaveSnapshot, Stored, Write
+from reference_systems.raft_kv.wire import decode, to_frame
 
 ABC = tuple(Entry(term=1, operation=number, data=bytes([96 + number])) for number in (1, 2, 3))
 WRITES: list[Write] = [
@@ -143,7 +145,10 @@ numbers = st.integers(0, 2**64 - 1)
 ids = st.lists(st.integers(1, 2**63 - 1), max_size=3, unique=True).map(tuple)
 entries = st.builds(Entry, term=numbers, operation=st.integers(0, 2**63 - 1), data=st.binary(max_size=20))
 messages: st.SearchStrategy[Message] = st.one_of(
-    st.builds(Vote, term=numbers, last_index=numbers, last_term=numbers),
+    st.builds(Vote, term=numbers, last_index=numbers, last_term=numbers, handed_over=st.booleans()),
+    st.builds(PreVote, term=numbers, last_index=numbers, last_term=numbers),
+    st.builds(PreVoteOk, term=numbers, granted=st.booleans()),
+    st.builds(TimeoutNow, term=numbers, last_index=numbers),
     st.builds(VoteOk, term=numbers, granted=st.booleans()),
     st.builds(
         Append,
@@ -188,11 +193,11 @@ def test_a_message_survives_the_wire(message: Message) -> None:
     assert decode(to_frame(message, 3)) == message
 
 
-@given(st.integers(0, 12), st.binary(max_size=80))
+@given(st.integers(0, 15), st.binary(max_size=80))
 def test_any_body_is_a_message_or_an_error(kind: int, body: bytes) -> None:
     """Garbage on the peer port never raises anything but FrameError."""
     try:
         message = decode(Frame(kind=kind, sender=1, body=body))
     except FrameError:
         return
-    assert to_frame(message, 1).body == body or isinstance(message, (VoteOk, AppendOk))
+    assert to_frame(message, 1).body == body or isinstance(message, (Vote, VoteOk, PreVoteOk, AppendOk))
