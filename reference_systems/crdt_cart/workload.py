@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pytest_coordchaos import Final, Request, Workload
+from pytest_coordchaos import Final, Request, UsageError, Workload
 
 __all__ = ["carts", "item_names"]
 
@@ -36,7 +36,16 @@ def carts(
         operations: Stop after so many; None: only the time limit.
         timeout_s: A call that takes longer is recorded as info.
         converge_s: For how long to ask in the end.
+
+    Raises:
+        UsageError: No item, or shares that are not shares.
     """
+    if items < 1:
+        raise UsageError(f"carts(items={items!r}) is not allowed; allowed: a whole number from 1")
+    if min(remove_share, read_share) < 0 or remove_share + read_share > 1:
+        raise UsageError(
+            f"carts(remove_share={remove_share!r}, read_share={read_share!r}) is not allowed; from 0, at most 1 together"
+        )
     names = item_names(items)
     return Workload(
         name="carts",
