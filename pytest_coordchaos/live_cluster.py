@@ -245,15 +245,15 @@ class LiveCluster:
 
     @property
     def _ports(self) -> dict[LinkId, Port]:
-        return {link: self.system.port(link.target, link.port) for link in self.links}
+        ports = {(node, port.name): port for node in self.system.node_names for port in self.system.ports_of(node)}
+        return {link: ports[link.target, link.port] for link in self.links}
 
     async def _change(self, change: Callable[[Fault], None], fault: Fault) -> tuple[ProbeResult, ...]:
         async with self._turn:
             change(fault)
-            ports = self._ports
-            wanted = resolve(self._faults, self.links, frames=lambda link: ports[link].independent)
-            news = difference(self._states, wanted)
-            self._states = dict(wanted)
+            framed = {link for link, port in self._ports.items() if port.independent}
+            wanted = resolve(self._faults, self.links, frames=framed.__contains__)
+            news, self._states = difference(self._states, wanted), wanted
             return await self.relay.apply(news) if news else ()
 
     async def _undo(self, fault: Fault) -> None:

@@ -91,7 +91,8 @@ class Observed:
         self.carrying = [total for total in self.ledger.totals if total.offered_bytes]
         in_use = {total.link.port for total in self.carrying} | {m.link.port for m in self.ledger}
         self.undeclared = sorted(port for port in in_use if self.background_of(port) is None)
-        self.foreground = [m for m in self.ledger if m.message_class not in (self.background_of(m.link.port) or ())]
+        background = {port: self.background_of(port) or () for port in in_use}
+        self.foreground = [m for m in self.ledger if m.message_class not in background[m.link.port]]
         self._known = frozenset(op.id for op in history)
 
     def background_of(self, port: str) -> frozenset[str] | None:
@@ -187,14 +188,17 @@ def bytes_per_op(seen: Observed, op: str | None) -> Count:
 
 def tally(messages: Iterable[Message], operations: frozenset[int] | None, weigh: Callable[[Message], int]) -> Tally:
     """What each flow weighs. With `operations`: only their part, 1/k of a batch of k for each (rule batch)."""
-    parts: Counter[tuple[Flow, int]] = Counter()
+    parts: dict[tuple[str, str, str, int], int] = {}
     for m in messages:
-        of = 1 if operations is None else len(m.operations)
-        mine = 1 if operations is None else sum(op in operations for op in m.operations)
+        of = mine = 1
+        if operations is not None:
+            of, mine = len(m.operations), sum(map(operations.__contains__, m.operations))
         if mine:
-            parts[Flow(m.sender, m.receiver, m.message_class), of] += mine * weigh(m)
+            part = m.sender, m.receiver, m.message_class, of
+            parts[part] = parts.get(part, 0) + mine * weigh(m)
     flows: Tally = {}
-    for (flow, of), weight in parts.items():
+    for (sender, receiver, message_class, of), weight in parts.items():
+        flow = Flow(sender, receiver, message_class)
         flows[flow] = flows.get(flow, Fraction()) + Fraction(weight, of)
     return flows
 

@@ -6,7 +6,6 @@ import asyncio
 from contextvars import Context, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from zlib import crc32
 
 from pytest_coordchaos.relay.datagram_flow import message_of
 from pytest_coordchaos.runtimes.sim.fates import NOTHING, Fates, Packet
@@ -113,7 +112,7 @@ def send(network: Network, sender: SimDatagramTransport, data: bytes, to: tuple[
         way.tally.offered += len(data)
         frame = message_of(data, link.datagrams, link.protocol, link.classes)
         row, _ = network.ledger.sent(way.tally, (frame,), loop.now_ns, cause)
-    loop.trace.add(loop.now_ns, "datagram", crc32(data) << 16 | len(data))
+    loop.trace.add(loop.now_ns, "datagram", data)
     packet = (data, row, int(row > 0), cause)
     if not data or (way.meddling is NOTHING and to not in sender.fates):
         _travel(network, sender, to, packet)  # a frame stage could not tell an empty datagram from none

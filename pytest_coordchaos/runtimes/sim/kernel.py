@@ -34,6 +34,7 @@ T = TypeVar("T")
 
 _STEPS_AT_ONCE = 200_000
 _NOTE_OF_LAST = 12
+_TRACED_AT_ONCE = 4096
 
 
 class Kernel(Quiet):
@@ -57,7 +58,6 @@ class Kernel(Quiet):
         self._ready: deque[SimHandle] = deque()
         self._timers: list[tuple[int, int, SimHandle]] = []
         self._order = count()
-        self._spent = 0
         self._step = self.trace.name("step")
         self._names: dict[str, int] = {}
         self._task_names = count(1)
@@ -96,21 +96,15 @@ class Kernel(Quiet):
         return self.run(_awaited(future))
 
     def _turn(self, until: asyncio.Future[Any], limit_ns: int | None) -> None:
-        ready, done = self._ready, until.done
+        """Run what is ready, first in, first out; when nothing is, time goes on."""
+        ready, done, put, names, step = self._ready, until.done, self.trace.put, self._names, self._step
+        now, left = self.now_ns, _STEPS_AT_ONCE
         while not done():
-            if ready:
-                self._pass(ready)
-            else:
+            if not ready:
                 self._advance(limit_ns)
-
-    def _pass(self, ready: deque[SimHandle]) -> None:
-        """Run what is ready; what becomes ready meanwhile is for the next pass."""
-        self._spent += len(ready)
-        if self._spent > _STEPS_AT_ONCE:
-            next_ones = [label(handle._callback) for handle in list(ready)[:_NOTE_OF_LAST]]
-            raise Livelock(self.now_ns, self._spent, next_ones, self)
-        put, now, names, step = self.trace.put, self.now_ns, self._names, self._step
-        for _ in range(len(ready)):
+                if self.now_ns > now:
+                    now, left = self.now_ns, _STEPS_AT_ONCE
+                continue
             handle = ready.popleft()
             callback = handle._callback
             if callback is None:
@@ -120,6 +114,10 @@ class Kernel(Quiet):
             if node is not None and node.halted:
                 node.parked.append(handle)
                 continue
+            left -= 1
+            if left < 0:
+                next_ones = [label(one._callback) for one in (handle, *ready)][:_NOTE_OF_LAST]
+                raise Livelock(now, _STEPS_AT_ONCE + 1, next_ones, self)
             self.node = node
             self.cause = handle.cause
             owner = getattr(callback, "__self__", None)
@@ -140,7 +138,7 @@ class Kernel(Quiet):
 
     def _advance(self, limit_ns: int | None) -> None:
         """Time goes to the next timer; all that is due then becomes ready, in the order it was asked for."""
-        timers = self._timers
+        timers, ready, trace = self._timers, self._ready, self.trace
         while timers and timers[0][2]._callback is None:
             heappop(timers)
         if not timers:
@@ -149,11 +147,11 @@ class Kernel(Quiet):
         if limit_ns is not None and when > limit_ns:
             self.now_ns = limit_ns
             raise TimeOver(self.now_ns, self)
-        if when > self.now_ns:
-            self.now_ns, self._spent = when, 0
+        self.now_ns = max(when, self.now_ns)
         while timers and timers[0][0] <= when:
-            self._ready.append(heappop(timers)[2])
-        self.trace.settle()
+            ready.append(heappop(timers)[2])
+        if len(trace.pending) >= _TRACED_AT_ONCE:
+            trace.flush()
 
     def _failed(self, error: BaseException, handle: SimHandle, node: SimNode | None) -> None:
         if isinstance(error, SystemExit) and node is not None and self.exited is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from hashlib import blake2b
 from struct import Struct
+from zlib import crc32
 
 __all__ = ["PACK", "Record", "Trace"]
 
@@ -20,7 +21,6 @@ _PACKED = Struct("=qqq")
 PACK = _PACKED.pack
 """A record as bytes: virtual nanoseconds, the name's number, and the number."""
 
-_AT_ONCE = 4096
 _LAST = 64
 
 
@@ -31,18 +31,19 @@ class Trace:
         keep: Keep every record, for `records`; otherwise only the hash and the last few.
 
     Attributes:
-        put: Takes one record that `PACK` made. Whoever calls it often calls `settle` now and then.
+        put: Takes one record that `PACK` made.
+        pending: Records that wait for `flush`.
     """
 
-    __slots__ = ("_hash", "_keep", "_kept", "_names", "_pending", "put")
+    __slots__ = ("_hash", "_keep", "_kept", "_names", "pending", "put")
 
     def __init__(self, *, keep: bool = False) -> None:
-        self._pending: list[bytes] = []
+        self.pending: list[bytes] = []
         self._hash = blake2b(digest_size=16)
         self._keep = keep
         self._names: dict[str, int] = {}
         self._kept = bytearray()
-        self.put = self._pending.append
+        self.put = self.pending.append
 
     def name(self, text: str) -> int:
         """The number of a name; new names enter the hash themselves."""
@@ -52,18 +53,14 @@ class Trace:
             self._hash.update(f"{number}={text}\n".encode())
         return number
 
-    def add(self, now_ns: int, name: str, number: int) -> None:
-        """One record."""
-        self.put(PACK(now_ns, self.name(name), number))
+    def add(self, now_ns: int, name: str, data: bytes) -> None:
+        """One record of bytes that are sent: their digest and their length."""
+        self.put(PACK(now_ns, self.name(name), crc32(data) << 16 | len(data) & 0xFFFF))
 
-    def settle(self) -> None:
-        """Put what was recorded into the hash when it has become much."""
-        if len(self._pending) >= _AT_ONCE:
-            self._flush()
-
-    def _flush(self) -> None:
-        data = b"".join(self._pending)
-        self._pending.clear()
+    def flush(self) -> None:
+        """Put what was recorded into the hash."""
+        data = b"".join(self.pending)
+        self.pending.clear()
         self._hash.update(data)
         self._kept += data
         if not self._keep:
@@ -72,12 +69,12 @@ class Trace:
     @property
     def digest(self) -> str:
         """The hash so far, hexadecimal."""
-        self._flush()
+        self.flush()
         return self._hash.hexdigest()
 
     def records(self) -> Iterator[Record]:
         """The records that are kept, oldest first."""
-        self._flush()
+        self.flush()
         names = list(self._names)
         for now_ns, name, number in _PACKED.iter_unpack(bytes(self._kept)):
             yield now_ns, names[name], number

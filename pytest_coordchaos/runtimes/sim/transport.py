@@ -12,7 +12,6 @@ import asyncio
 from collections import deque
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
-from zlib import crc32
 
 from pytest_coordchaos.relay.framing.base import Framer
 from pytest_coordchaos.relay.toxics.base import EOF, RESET
@@ -136,17 +135,17 @@ class SimTransport(Answering):
             if self._feed is not None and (frames := self._feed(data)):
                 first, number = self.network.ledger.sent(tally, frames, loop.now_ns, cause)
                 cause = first + number - 1
-        loop.trace.add(loop.now_ns, "send", crc32(data) << 16 | len(data) & 0xFFFF)
-        self._offer((data, first, number, cause))
-
-    def _offer(self, packet: Packet) -> None:
+        loop.trace.add(loop.now_ns, "send", data)
         if self._fates is None:
-            self.transmit(packet)
+            self.transmit((data, first, number, cause))
         else:
-            self._fates.put(packet)
+            self._fates.put((data, first, number, cause))
 
     def _send_mark(self, mark: bytes) -> None:
-        self._offer((mark, 0, 0, self.loop.cause))
+        if self._fates is None:
+            self.transmit((mark, 0, 0, self.loop.cause))
+        else:
+            self._fates.put((mark, 0, 0, self.loop.cause))
 
     def _send_fin(self) -> None:
         if not self._fin_sent:
