@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from pytest_coordchaos.session import Session
     from pytest_coordchaos.simulation.explore import Exploration
     from pytest_coordchaos.simulation.scenario import SeedResult
+    from pytest_coordchaos.simulation.world import Model
     from pytest_coordchaos.system.liveness import Live
     from pytest_coordchaos.system.model import CLIENTS, Node, Port, System
     from pytest_coordchaos.system.readiness import NodeProbe, Ready, ready_http, ready_log, ready_port, ready_when
@@ -100,6 +101,7 @@ _HOME = {
     "simulation.explore": ("Exploration",),
     "simulation.scenario": ("SeedResult",),
     "system.liveness": ("Live",),
+    "simulation.world": ("Model",),
     "system.model": ("CLIENTS", "Node", "Port", "System"),
     "system.readiness": ("NodeProbe", "Ready", "ready_http", "ready_log", "ready_port", "ready_when"),
     "verdicts": ("Status", "Verdict"),
@@ -134,6 +136,7 @@ __all__ = [
     "Live",
     "Lose",
     "Message",
+    "Model",
     "Mutant",
     "MutantSuite",
     "Node",

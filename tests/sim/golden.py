@@ -20,6 +20,7 @@ from pytest_coordchaos.simulation.world import Model, World
 from reference_systems.crdt_cart.system import system as crdt_cart
 from reference_systems.gossip_ring.system import system as gossip_ring
 from reference_systems.payments_2pc.system import system as payments_2pc
+from reference_systems.quorum_store.system import system as quorum_store
 from reference_systems.raft_kv.system import system as raft_kv
 from reference_systems.rate_limiter.system import system as rate_limiter
 from reference_systems.skeleton.system import system as skeleton
@@ -61,6 +62,7 @@ _FIVE = partial(raft_kv, 5)
 _RAFT = ("leader", "follower")
 
 GOLDEN: dict[str, Golden] = {
+    "quorum_store-put": Golden(title="quorum_store, three nodes: a put", system=quorum_store, request=_PUT, before=(_PUT,)),
     "raft_kv-put": Golden(title="raft_kv, five nodes: a put", system=_FIVE, request=_PUT, before=(_PUT,), at=_RAFT),
     "raft_kv-get": Golden(
         title="raft_kv, five nodes: a get", system=_FIVE, request=Request(f="get", key="x"), before=(_PUT,), at=_RAFT

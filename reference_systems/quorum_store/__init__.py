@@ -1,0 +1,1 @@
+"""Registers kept by majorities, without a leader."""
