@@ -48,7 +48,12 @@ MUTANTS = MutantSuite(
     healthy=system,
     mutants=(
         _mutant("T1", "tells a commit without having written it down", half_told, "ac1-agreement"),
-        _mutant("T2", "writes the commit down without forcing it to the disk", half_told, "ac1-agreement"),
+        _mutant(
+            "T2",
+            "writes the commit down without forcing it: it goes along with the next record that is forced",
+            half_told,
+            "ac1-agreement",
+        ),
         _mutant("T3", "a participant in doubt aborts by itself", _CUT, "ac1-agreement"),
         _mutant("T4", "a participant in doubt commits by itself", _CUT, "ac1-agreement"),
         _mutant("T5", "votes yes without having written the promise down", ("kill:one", "kill:one"), "ac3-validity", "bank"),

@@ -1,8 +1,8 @@
 """The two-phase commit coordinator that lessons draw, with what is wrong in it: a mutant, for the tests that show each defect.
 
 It asks one participant after the other, and commits at one after the other, so that N participants cost 4N delays; it writes
-no decision down; it never gives up; it counts the messages that it sends, 2N, not the 4N on the wire, never resets the
-count, and does not count what an abort costs.
+no decision down; it never gives up; it counts the messages that it sends, 2N, not the 4N on the wire, and the characters of
+their JSON, not their bytes; it never resets these counts, and does not count what an abort costs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from reference_systems.payments_2pc.coordinator import Coordinator, Transaction
 from reference_systems.payments_2pc.core import Payments
 from reference_systems.payments_2pc.journal import Record
-from reference_systems.payments_2pc.messages import Decision, Vote
+from reference_systems.payments_2pc.messages import Decision, Message, Vote, to_frame
 
 __all__ = ["SourceCoordinator", "SourcePayments"]
 
@@ -21,8 +21,10 @@ __all__ = ["SourceCoordinator", "SourcePayments"]
 class SourceCoordinator(Coordinator):
     """One participant at a time."""
 
-    claimed = 0
-    """What it believes to have cost, over all transactions; only committed ones count."""
+    claimed_messages = 0
+    """What it believes to have sent, over all transactions; only committed ones count."""
+    claimed_bytes = 0
+    """The characters of that."""
 
     def ask(self, one: Transaction) -> None:
         """The next question, when the one before was answered."""
@@ -47,8 +49,14 @@ class SourceCoordinator(Coordinator):
             super().announce(one, tuple(node for node in concerned if node in one.votes))
             return
         one.decided, one.due, one.unacked = True, float("inf"), list(concerned)
-        self.claimed += 2 * len(concerned)
+        for node in concerned:
+            self._claim(self.question(one, node))
+            self._claim(Decision(tx=one.tx, commit=True))
         self._commit_next(one)
+
+    def _claim(self, message: Message) -> None:
+        self.claimed_messages += 1
+        self.claimed_bytes += len(to_frame(message, 0).body)
 
     def _commit_next(self, one: Transaction) -> None:
         if one.unacked:
@@ -74,6 +82,7 @@ class SourcePayments(Payments):
     coordinators = SourceCoordinator
 
     def status(self, now: float) -> dict[str, Any]:
-        """With `claimed_messages`."""
-        claimed = self.coordinator.claimed if isinstance(self.coordinator, SourceCoordinator) else 0
-        return {**super().status(now), "claimed_messages": claimed}
+        """With `claimed_messages` and `claimed_bytes`."""
+        one = self.coordinator
+        assert isinstance(one, SourceCoordinator)
+        return {**super().status(now), "claimed_messages": one.claimed_messages, "claimed_bytes": one.claimed_bytes}

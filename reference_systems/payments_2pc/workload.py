@@ -53,8 +53,15 @@ def transfers(
         most: Largest amount of a transfer; the more it is, the more often funds do not suffice.
         operations: Stop after so many; None: only the time limit.
         timeout_s: A call that takes longer is recorded as info.
+
+    Raises:
+        ValueError: An argument out of range.
     """
     shares = (total_share, balance_share, report_share, witness_share)
+    if min(shares) < 0 or witness_share > 1 or sum(shares[:3]) > 1 or accounts < 2 or most < 1:
+        raise ValueError(
+            "transfers: shares are from 0 to 1, those of reads at most 1 together; two accounts or more; most from 1"
+        )
     return Workload(
         name="transfers",
         requests=partial(_requests, accounts=[f"a{number}" for number in range(1, accounts + 1)], shares=shares, most=most),

@@ -56,10 +56,11 @@ def _installed() -> Iterator[None]:
 class Cost:
     """What one operation cost in a world where a message takes one unit and all else is free."""
 
-    def __init__(self, made: System, request: Request) -> None:
+    def __init__(self, made: System, *requests: Request) -> None:
         self.answer: object = None
-        self.claimed: object = None
-        self._request = request
+        self.claimed: list[Mapping[str, Any]] = []
+        """What the coordinator of the lessons believed after each time that the request was made."""
+        self._requests = requests
         world = World(made, 1, model=Model.unit())
         ledger: Ledger = world.run(self._story(world))
         world.close()
@@ -69,18 +70,20 @@ class Cost:
         self.path: CriticalPath = ledger.paths[1]
         begun_ns = self.path.steps[0].ended_ns
         self.over = max(((one.delivered_ns or 0) - begun_ns) // UNIT_NS for one in between)
-        self.unattributed = [one for one in between if one.operations != (1,)]
+        self.unattributed = [one for one in between if not one.operations]
+        self.sent_bytes = sum(one.size_bytes for one in between)
 
     async def _story(self, world: World) -> Ledger:
         cluster = await world.start()
         await world.clock.sleep(1.0)
         client, since = PaymentClient(cluster, "n1"), await cluster.relay.mark()
-        try:
-            self.answer = await client.call(Call(id=1, request=self._request, timeout_s=5.0))
-        except Exception as error:
-            self.answer = error
-        await world.clock.sleep(0.1)
-        self.claimed = (await status(cluster.probe("n1"))).get("claimed_messages")
+        for number, request in enumerate(self._requests, start=1):
+            try:
+                self.answer = await client.call(Call(id=number, request=request, timeout_s=5.0))
+            except Failed as error:
+                self.answer = error
+            await world.clock.sleep(0.1)
+            self.claimed.append(await status(cluster.probe("n1")))
         client.close()
         return await cluster.ledger(since)
 
@@ -150,15 +153,20 @@ def test_the_coordinator_from_the_lessons_takes_4k_delays_and_counts_half_of_its
 
     assert cost.messages.total() == 4 * k
     assert cost.path.delays == 4 * k
-    assert cost.claimed == 2 * k
+    assert cost.claimed[0]["claimed_messages"] == 2 * k
+    assert 2 * cost.claimed[0]["claimed_bytes"] < cost.sent_bytes
     assert cost.forced["n1"] == 0
 
 
-def test_the_coordinator_from_the_lessons_counts_no_abort_and_never_resets() -> None:
-    refused = Cost(broken("SOURCE", nodes=5), _pay("a2", "a3", payer="a4", each=1000))
+def test_the_coordinator_from_the_lessons_gives_running_totals_and_counts_no_abort() -> None:
+    """What it says of the second transaction is the sum of both; the third, refused, costs messages, and nothing in its books."""
+    first, second = _pay("a2", "a3"), Request(f="transfer", key="l", value=[["a1", -1], ["a2", 1]])
+    refused = Request(f="transfer", key="m", value=[["a4", -1000], ["a2", 500], ["a3", 500]])
+    cost = Cost(broken("SOURCE", nodes=5), first, second, refused)
 
-    assert refused.messages.total() > 0
-    assert refused.claimed == 0
+    assert "insufficient" in str(cost.answer)
+    assert [said["claimed_messages"] for said in cost.claimed] == [6, 10, 10]
+    assert cost.messages["prepare"] == 3 + 2 + 1
 
 
 def _in_world(made: System, story: Callable[[World, Any], Any]) -> Any:
