@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,39 @@ def test_a_machine_without_power_keeps_what_was_synced_and_a_drawn_part_of_the_r
     assert wals == {"synced", "syncedM", "syncedMO", "syncedMOR", "syncedMORE"}
     assert snapshots == {"old", "new", "", "n", "ne"}, "replaced and not synced: the old one, or the new one, torn or empty"
     assert _after_power_loss(3) == found[3]
+
+
+def _next_of(work: Iterator[Callable[[], None]]) -> None:
+    next(work)()
+
+
+def test_a_removal_that_is_lost_with_the_power_brings_the_file_back_as_it_was() -> None:
+    """Also where the file system gave its number to the next file."""
+    found: set[tuple[tuple[str, str], ...]] = set()
+
+    def first() -> None:
+        Path("old").write_text("old")
+        for name in ("old", "."):
+            number = os.open(name, os.O_RDONLY)
+            os.fsync(number)
+            os.close(number)
+        os.remove("old")
+        Path("young").write_text("y")
+
+    def then() -> None:
+        found.add(tuple((name, Path(name).read_text()) for name in os.listdir()))
+
+    for seed in range(12):
+        work = iter([first, then])
+
+        async def story(world: World) -> None:
+            await launch(world, "one")
+            await world.runtime.lose_power("one")
+            await launch(world, "one")
+
+        tell(story, seed, one=partial(_next_of, work))
+
+    assert found == {(("old", "old"),), (("young", "y"),), (("young", ""),)}
 
 
 def test_files_of_this_computer_are_read_but_not_written_and_a_full_disk_says_so(tmp_path: Path) -> None:
