@@ -210,6 +210,10 @@ class Coordinator:
             return self._config.presumed == "commit"
         return one.commit if one.decided else None
 
+    def may_tell(self, tx: str) -> bool:
+        """A decision that is on its way to the disk is none yet: a crash may undo it."""
+        return tx not in self.active or self.active[tx].decided
+
     @property
     def deadline(self) -> float | None:
         """When `tick` has something to do."""

@@ -158,10 +158,11 @@ class Payments:
             return {"held": participant.locks.held(), "in_doubt": participant.in_doubt(now)}
         if f == "charges":
             return {"applied": {key: times for key, (times, _) in state.charges.items()}, "forgotten": state.forgotten}
+        decided = {tx: said for tx, said in state.coordinated.items() if self.coordinator.may_tell(tx)}
         return {
             **participant.report(),
-            "coordinated": {tx: "commit" if commit else "abort" for tx, (commit, _) in state.coordinated.items()},
-            "enlisted": {tx: list(nodes) for tx, (_, nodes) in state.coordinated.items()},
+            "coordinated": {tx: "commit" if commit else "abort" for tx, (commit, _) in decided.items()},
+            "enlisted": {tx: list(nodes) for tx, (_, nodes) in decided.items()},
             "in_doubt": participant.in_doubt(now),
             "forgotten": state.forgotten,
         }

@@ -91,7 +91,9 @@ def test_nothing_is_said_before_it_is_durable() -> None:
     model.deliver()
     assert model.flying == []
     assert token not in model.answers
+    assert model.report("decisions")["n1"]["coordinated"] == {}
     model.sync("n1")
+    assert model.report("decisions")["n1"]["coordinated"] == {"n1.1.1": "commit"}
 
     assert [type(message) for _, _, message in model.flying] == [Decision, Decision]
     assert model.answers[token]["status"] == "ok"
