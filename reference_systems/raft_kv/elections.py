@@ -102,14 +102,9 @@ class Elections:
         return self.role is Role.LEADER or now - self._heard_leader < self._config.election_s[0]
 
     def _ignores(self, message: object, now: float) -> bool:
-        """A candidate's question that must not even change the term."""
-        return (
-            isinstance(message, Vote)
-            and bool(self._config.pre_vote)
-            and message.term > self.term
-            and not message.handed_over
-            and self._hears_leader(now)
-        )
+        """A candidate's question that must not even change the term. One of the own term, too: somebody else's message may have
+        raised that since the leader was heard, whose lease lasts."""
+        return isinstance(message, Vote) and bool(self._config.pre_vote) and not message.handed_over and self._hears_leader(now)
 
     def _on_pre_vote(self, candidate: str, ask: PreVote, now: float) -> None:
         granted = ask.term == self.term and self._up_to_date(ask) and not self._hears_leader(now)

@@ -8,7 +8,7 @@ import pytest
 
 from reference_systems.raft_kv.config import Config
 from reference_systems.raft_kv.core import Raft, Role
-from reference_systems.raft_kv.messages import Append, AppendOk, Entry, Heartbeat, SnapshotChunk, Vote, VoteOk
+from reference_systems.raft_kv.messages import Append, AppendOk, Entry, Heartbeat, PreVote, SnapshotChunk, Vote, VoteOk
 from reference_systems.raft_kv.replica import HardState, Stored
 from reference_systems.raft_kv.wire import to_frame
 from tests.unit.raft_model import Model, settled_leader
@@ -251,3 +251,88 @@ def test_a_vote_is_sent_only_when_it_is_durable() -> None:
     assert writes == [HardState(term=5, vote=""), HardState(term=5, vote="n2")]
     server.raft.became_durable(number, model.now)
     assert [(peer, getattr(m, "granted", None)) for peer, m in server.raft.take_messages()] == [("n2", True)]
+
+
+def test_who_hears_a_leader_votes_for_nobody_else_even_when_its_term_was_raised_meanwhile() -> None:
+    """Leases stand on it. Only what the leader itself handed over is another matter (thesis §4.2.3, §3.10)."""
+    raft = follower_of(())
+    raft.receive("n3", Vote(term=9, last_index=9, last_term=9), 0.1)
+    assert raft.term == 2
+    raft.receive("n3", PreVote(term=3, last_index=9, last_term=9), 0.1)
+    raft.receive("n3", Vote(term=3, last_index=9, last_term=9), 0.1)
+    assert (raft.term, raft.replica.vote) == (3, "")
+    raft.receive("n3", Vote(term=3, last_index=9, last_term=9), 0.16)
+    assert (raft.term, raft.replica.vote) == (3, "n3")
+    raft = follower_of(())
+    raft.receive("n3", Vote(term=3, last_index=9, last_term=9, handed_over=True), 0.1)
+    assert (raft.term, raft.replica.vote) == (3, "n3")
+
+
+def test_after_a_restart_nobody_is_voted_for_while_a_lease_may_last() -> None:
+    """It may have heard a leader just before; a node that never had a term has not."""
+    for term, voted in ((1, ""), (0, "n3")):
+        stored = Stored(hard_state=HardState(term=term, vote=""))
+        config = Config(lease_ms=100)
+        raft = Raft(name="n1", nodes=["n1", "n2", "n3"], config=config, rng=random.Random(1), stored=stored, now=5.0)
+        raft.receive("n3", Vote(term=2, last_index=9, last_term=9), 5.1)
+        assert raft.replica.vote == voted
+
+
+def lease_holder() -> Model:
+    """Three servers of exact clocks whose leader holds a lease."""
+    model = Model(3, seed=12, config=Config(lease_ms=100, lease_drift=0))
+    settled_leader(model)
+    return model
+
+
+def test_a_lease_ends_when_nobody_answers_and_counts_from_when_it_was_asked() -> None:
+    """Whatever time passes unnoticed, a pause for example, counts."""
+    model = lease_holder()
+    leader = model.elect()
+    assert leader.raft.holds_lease(model.now)
+    assert not leader.raft.holds_lease(model.now + 0.1)
+    model.isolate([[name] for name in model.names])
+    model.run(0.11)
+    assert leader.raft.role is Role.LEADER
+    assert not leader.raft.holds_lease(model.now)
+
+
+def test_a_leader_that_hands_over_gives_up_its_lease_for_good() -> None:
+    """The successor may be elected at any later time, while others keep to nobody."""
+    model = lease_holder()
+    leader = model.elect()
+    successor = next(name for name in model.names if name != leader.name)
+    model.cut = {(leader.name, successor): True}
+    assert leader.raft.hand_over(successor, model.now)
+    assert model.run(2, lambda: not leader.raft.handing_over), "it never gave up"
+    model.run(0.2)
+    assert leader.raft.role is Role.LEADER
+    assert not leader.raft.holds_lease(model.now)
+
+
+def test_members_change_only_after_an_entry_of_the_term_and_the_last_change_are_committed() -> None:
+    """Else two leaders could each count a majority of their own (raft-dev, July 2015)."""
+    model = Model(5, seed=13, config=Config(voters=3))
+    leader = model.elect()
+    more = ("n1", "n2", "n3", "n4")
+    assert leader.raft.replica.commit == 0
+    assert leader.raft.reconfigure(more, 0, model.now) is None
+    model.run(0.5)
+    with pytest.raises(ValueError, match="is more than one server"):
+        leader.raft.reconfigure(("n1", "n4", "n5"), 0, model.now)
+    assert leader.raft.reconfigure(more, 0, model.now)
+    assert leader.raft.reconfigure((*more, "n5"), 0, model.now) is None
+    model.settle(leader)
+    model.run(0.5)
+    assert leader.raft.reconfigure((*more, "n5"), 0, model.now)
+
+
+def test_a_server_that_does_not_vote_learns_but_never_campaigns() -> None:
+    """Nor does it count for a majority."""
+    model = Model(4, seed=14, config=Config(voters=3))
+    leader = settled_leader(model)
+    learner = model.servers["n4"]
+    assert learner.raft.applied == leader.raft.applied
+    model.isolate([["n4"], ["n1", "n2", "n3"]])
+    model.run(3)
+    assert (learner.raft.role, learner.raft.term) == (Role.FOLLOWER, leader.raft.term)
