@@ -166,9 +166,9 @@ class _Event:
         trigger = self.event.trigger
         if trigger is None:
             return await self._injected()
-        hold = await self.target.when(trigger, self.event.duration_s)
+        hold = await self.target.when(trigger, self.event.wait_s)
         if hold is None:
-            self._not_done(f"'{trigger}' did not come within {self.event.duration_s:.1f} s")
+            self._not_done(f"'{trigger}' did not come within {self.event.wait_s:.1f} s")
             return False
         try:
             self.end_s = (self.clock.now_ns() - self.started_ns) / 1e9 + self.event.duration_s

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pytest_coordchaos.errors import UsageError
 from pytest_coordchaos.faults.chance import shuffled, uniform
-from pytest_coordchaos.faults.triggers import Trigger
+from pytest_coordchaos.faults.triggers import RoleTrigger, Trigger
 from pytest_coordchaos.faults.words import Aim, FaultWord, aim, as_word, check_nodes, parse
 
 __all__ = ["MIN_SLOT_S", "Plan", "PlanEvent", "checked_seconds", "draw", "usual_events"]
@@ -36,8 +36,8 @@ class PlanEvent:
     Args:
         id: Stable name in the plan, "1-partition:halves".
         word: The fault word it came from.
-        start_s, duration_s: When it begins, from the start of the run, and for how long it is in force. With a trigger:
-            from when, and for how long, that is waited for; it is in force for as long from then on.
+        start_s, duration_s: When it begins, from the start of the run, and for how long it is in force.
+        wait_s: For how long its trigger is waited for, from `start_s`; `duration_s` counts from the trigger.
         aim: Whom it hits; a role is resolved when the event begins.
     """
 
@@ -46,6 +46,7 @@ class PlanEvent:
     start_s: float
     duration_s: float
     aim: Aim
+    wait_s: float = 0.0
 
     @property
     def trigger(self) -> Trigger | None:
@@ -55,7 +56,7 @@ class PlanEvent:
     @property
     def end_s(self) -> float:
         """When it is undone at the latest, from the start of the run."""
-        return self.start_s + self.duration_s * (1 if self.trigger is None else 2)
+        return self.start_s + self.wait_s + self.duration_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,19 +129,27 @@ def _events(words: Sequence[FaultWord], nodes: Sequence[str], seconds: float, rn
     lengths = [uniform(rng, 1.0, 2.0) for _ in order]
     gaps = [uniform(rng, 0.2, 1.2) for _ in order[1:]] + [0.0]  # the tail is the last one's gap
     scale = room_s / (sum(lengths) + sum(gaps))
-    events, at_s = [], begin_s
-    for number, (word, length, gap) in enumerate(zip(order, lengths, gaps, strict=True), start=1):
-        events.append(
-            PlanEvent(
-                id=f"{number}-{word.text}",
-                word=word.text,
-                start_s=round(at_s, 3),
-                duration_s=round(length * scale / (1 if word.trigger is None else 2), 3),
-                aim=aim(word, nodes, rng),
-            )
-        )
+    slots, at_s = [], begin_s
+    for length, gap in zip(lengths, gaps, strict=True):
+        slots.append((at_s, at_s + length * scale))
         at_s += (length + gap) * scale
+    events = []
+    for number, word in enumerate(order):
+        first = number // len(words) * len(words)
+        times = _times(word, slots[number], (slots[first][0], slots[first : first + len(words)][-1][1]))
+        events.append(PlanEvent(id=f"{number + 1}-{word.text}", word=word.text, aim=aim(word, nodes, rng), **times))
     return tuple(events)
+
+
+def _times(word: FaultWord, slot: tuple[float, float], whole_round: tuple[float, float]) -> dict[str, float]:
+    """When an event begins, waits and ends: with a trigger it has half of its slot. Roles change because of other faults."""
+    start_s, end_s = slot
+    if word.trigger is None:
+        return {"start_s": round(start_s, 3), "duration_s": round(end_s - start_s, 3)}
+    duration_s = round((end_s - start_s) / 2, 3)
+    if isinstance(word.trigger, RoleTrigger):
+        start_s, end_s = whole_round
+    return {"start_s": round(start_s, 3), "wait_s": round(end_s - start_s - duration_s, 3), "duration_s": duration_s}
 
 
 def _check_length(words: Sequence[FaultWord], seconds: float) -> None:

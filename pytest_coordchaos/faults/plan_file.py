@@ -95,7 +95,8 @@ def _event_out(event: PlanEvent) -> dict[str, object]:
         **{name: getattr(event.aim, name) for name in _NUMBERS},
     }
     given = {name: value for name, value in target.items() if value not in (None, [])}
-    return {"id": event.id, "word": event.word, "start_s": event.start_s, "duration_s": event.duration_s, "aim": given}
+    waits = {"wait_s": event.wait_s} if event.wait_s else {}
+    return {"id": event.id, "word": event.word, "start_s": event.start_s, "duration_s": event.duration_s, **waits, "aim": given}
 
 
 def _event_in(event: Mapping[str, object]) -> PlanEvent:
@@ -108,6 +109,7 @@ def _event_in(event: Mapping[str, object]) -> PlanEvent:
         word=parse(str(event["word"])).text,
         start_s=_seconds(event, "start_s"),
         duration_s=_seconds(event, "duration_s"),
+        wait_s=_seconds(event, "wait_s") if "wait_s" in event else 0.0,
         aim=Aim(
             nodes=tuple(target.get("nodes", ())),
             role=target.get("role"),

@@ -134,8 +134,9 @@ class ScriptedCluster:
 
 
 def event(word: str, start_s: float = 1.0, duration_s: float = 2.0, number: int = 1, **aim: object) -> PlanEvent:
-    """One event of a plan."""
-    return PlanEvent(id=f"{number}-{word}", word=word, start_s=start_s, duration_s=duration_s, aim=Aim(**aim))  # type: ignore[arg-type]  # the tests' own fields
+    """One event of a plan; it waits for its trigger as long as it lasts."""
+    times = {"start_s": start_s, "duration_s": duration_s, "wait_s": duration_s if "@" in word else 0.0}
+    return PlanEvent(id=f"{number}-{word}", word=word, aim=Aim(**aim), **times)  # type: ignore[arg-type]  # the tests' own fields
 
 
 def carried(cluster: ScriptedCluster, *events: PlanEvent, record: list[RunFault] | None = None) -> tuple[RunFault, ...]:

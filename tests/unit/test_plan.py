@@ -110,6 +110,15 @@ def test_an_event_with_a_trigger_waits_for_half_of_its_time_and_lasts_for_the_ot
     assert from_json(to_json(triggered)) == triggered
 
 
+def test_a_change_of_role_is_waited_for_while_the_other_faults_of_its_round_may_bring_it_about() -> None:
+    plan = draw(["kill:leader", "slow@leader"], NODES, 20.0, 3)
+    for kill, slow in (sorted(plan.events[i : i + 2], key=lambda one: one.word) for i in range(0, len(plan.events) - 1, 2)):
+        assert slow.start_s <= kill.start_s
+        assert slow.start_s + slow.wait_s >= kill.end_s - slow.duration_s - 0.002
+    assert all(event.end_s <= 18.001 for event in plan.events)
+    assert from_json(to_json(plan)) == plan
+
+
 def test_a_random_source_may_be_handed_over() -> None:
     plan = draw(["kill:one"], NODES, 5.0, random.Random(4))
     assert plan == draw(["kill:one"], NODES, 5.0, random.Random(4))
