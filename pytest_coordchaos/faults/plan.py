@@ -136,6 +136,8 @@ def _events(words: Sequence[FaultWord], nodes: Sequence[str], seconds: float, rn
     events = []
     for number, word in enumerate(order):
         first = number // len(words) * len(words)
+        if isinstance(word.trigger, RoleTrigger) and first + len(words) > len(order):
+            continue  # the last round is not whole: what would change the role may be missing
         times = _times(word, slots[number], (slots[first][0], slots[first : first + len(words)][-1][1]))
         events.append(PlanEvent(id=f"{number + 1}-{word.text}", word=word.text, aim=aim(word, nodes, rng), **times))
     return tuple(events)
