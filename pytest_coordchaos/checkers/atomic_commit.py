@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_coordchaos.checkers.blame import of_this_window
 from pytest_coordchaos.checkers.invariant import Invariant, Options
-from pytest_coordchaos.checkers.lasting import lasting_of
+from pytest_coordchaos.checkers.lasting import check_within, lasting_of
 from pytest_coordchaos.history.model import History, Operation, Outcome
 from pytest_coordchaos.verdicts import Status, Verdict
 
@@ -184,7 +185,15 @@ _CHECKS: tuple[tuple[str, Callable[[History, Options], Verdict], str, frozenset[
     ),
 )
 ATOMIC_COMMIT = tuple(
-    Invariant(name=name, check=check, options=options, doc=doc, needs=needs, eventual=name == "ac5-termination")
+    Invariant(
+        name=name,
+        check=of_this_window(check),
+        options=options,
+        doc=doc,
+        needs=needs,
+        validate=check_within,
+        eventual=name == "ac5-termination",
+    )
     for name, check, doc, options, needs in _CHECKS
 )
 """The five properties of atomic commitment."""

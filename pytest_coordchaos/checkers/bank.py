@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pytest_coordchaos.checkers.bank_reads import Unexplained, examine_reads
+from pytest_coordchaos.checkers.blame import of_this_window
 from pytest_coordchaos.checkers.invariant import Invariant, Options
 from pytest_coordchaos.errors import UsageError
 from pytest_coordchaos.history.model import History, Operation, Outcome
@@ -122,14 +123,14 @@ def _validate_reads(options: Options) -> None:
 BANK = (
     Invariant(
         name="bank",
-        check=check_bank,
+        check=of_this_window(check_bank),
         options=frozenset({"total", "negative_balances"}),
         doc="the sum of all accounts is constant in every total, and none is negative",
         validate=lambda options: (_total(options), None)[1],
     ),
     Invariant(
         name="reads-explained",
-        check=check_reads,
+        check=of_this_window(check_reads),
         options=frozenset({"initial"}),
         doc="every read is what whole transfers lead to: nobody sees what is not decided",
         validate=_validate_reads,

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pytest_coordchaos.checkers.blame import of_this_window
 from pytest_coordchaos.checkers.finals import last_answers
 from pytest_coordchaos.checkers.invariant import Invariant, Options
 from pytest_coordchaos.errors import UsageError
@@ -101,7 +102,7 @@ def _of(options: Options) -> str:
 
 NO_DUPLICATES = Invariant(
     name=NAME,
-    check=check_duplicates,
+    check=of_this_window(check_duplicates),
     options=frozenset({"of"}),
     doc="at most one charge per idempotency key, and no acknowledged one lost",
     validate=lambda options: (_of(options), None)[1],

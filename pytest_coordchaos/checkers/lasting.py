@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from pytest_coordchaos.checkers.blame import of_this_window
 from pytest_coordchaos.checkers.invariant import Invariant, Options
 from pytest_coordchaos.checkers.spans import FaultSpan
 from pytest_coordchaos.errors import UsageError
 from pytest_coordchaos.history.model import INFINITY_NS, History, Operation, Outcome
 from pytest_coordchaos.verdicts import Status, Verdict
 
-__all__ = ["LOCKS_RELEASED", "Lasting", "check_locks_released", "lasting_of"]
+__all__ = ["LOCKS_RELEASED", "Lasting", "check_locks_released", "check_within", "lasting_of"]
 
 WITHIN_S = 5.0
 """Default of the option `within_s`: what lasts that long after the last fault lasts for ever."""
@@ -60,6 +61,15 @@ def lasting_of(answers: Iterable[Operation], things: Callable[[Operation], froze
     return Lasting(stuck=tuple(stuck), open=tuple(young))
 
 
+def check_within(options: Options) -> None:
+    """The option `within_s` is a number.
+
+    Raises:
+        UsageError: It is not.
+    """
+    _within_s(options)
+
+
 def _within_s(options: Options) -> float:
     within_s = options.get("within_s", WITHIN_S)
     if isinstance(within_s, bool) or not isinstance(within_s, int | float) or not within_s > 0:
@@ -102,10 +112,10 @@ def _held(op: Operation) -> frozenset[str]:
 
 LOCKS_RELEASED = Invariant(
     name="locks-released",
-    check=check_locks_released,
+    check=of_this_window(check_locks_released),
     options=frozenset({"within_s"}),
     doc="no lock outlives its transaction",
     needs=frozenset({"faults"}),
     eventual=True,
-    validate=lambda options: (_within_s(options), None)[1],
+    validate=check_within,
 )

@@ -12,6 +12,7 @@ import pytest
 
 from pytest_coordchaos.checkers.bank import check_bank, check_reads
 from pytest_coordchaos.checkers.registry import INVARIANTS
+from pytest_coordchaos.errors import UsageError
 from pytest_coordchaos.history.model import INFINITY_NS, History, Operation, Outcome
 from pytest_coordchaos.verdicts import Status, Verdict
 
@@ -247,3 +248,22 @@ def test_both_forms_of_a_transfer_are_read() -> None:
 
     assert status("reads-explained", done, _total(2, 2, 3, 7, 13), initial=OPENED) is Status.HELD
     assert check_bank(History.of([done, _total(2, 2, 3, 7, 13)]), {}).status is Status.HELD
+
+
+def test_what_an_earlier_test_broke_is_not_blamed_on_this_one() -> None:
+    """A cluster for several tests: nodes go on telling what they decided long ago."""
+    old = (said(1, "n1", 1, decided={"t": "commit"}), said(2, "n2", 2, decided={"t": "abort"}))
+    again = said(3, "n1", 12, decided={"t": "commit"})
+
+    assert status("ac1-agreement", *old, again, window_start_ns=10 * S) is Status.UNKNOWN
+    assert status("ac1-agreement", *old, again, window_start_ns=0) is Status.VIOLATED
+    assert status("ac1-agreement", old[0], said(3, "n2", 12, decided={"t": "abort"}), window_start_ns=10 * S) is Status.VIOLATED
+
+
+@pytest.mark.parametrize("within_s", [0, -1, "5", True])
+@pytest.mark.parametrize("name", ["ac5-termination", "locks-released"])
+def test_a_time_limit_that_is_off_is_refused(name: str, within_s: object) -> None:
+    validate = INVARIANTS[name].validate
+    assert validate is not None
+    with pytest.raises(UsageError, match="a number of seconds above 0"):
+        validate({"within_s": within_s})
