@@ -49,7 +49,7 @@ class Counts(Cart):
 
     def operations(self, item: str) -> list[int]:
         totals = self.entries.get(item, {}).items()
-        return sorted(operation for dot, (_, *known) in totals if dot.counter == _ADDED for operation in known)
+        return sorted(operation for dot, (_, *known) in totals if dot.counter == _ADDED for operation in known if operation)
 
     def quantities(self) -> dict[str, int]:
         return {str(item): total for item, dots in self.entries.items() if (total := _net(dots)) > 0}
@@ -147,6 +147,9 @@ class TwoPhase(Cart):
 
     def _joined(self, mine: Dots, others: Dots, seen: Context) -> Dots:
         return {**mine, **others}
+
+    def operations(self, item: str) -> list[int]:
+        return [operation for operation in super().operations(item) if operation]
 
     def quantities(self) -> dict[str, int]:
         there: dict[Key, Dots] = {item: dots for item, dots in self.entries.items() if _GONE not in dots}
