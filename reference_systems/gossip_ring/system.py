@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from pytest_coordchaos import NodeProbe, Port, System, ready_when
+from pytest_coordchaos import Live, NodeProbe, Port, System, ready_when
 from reference_systems.gossip_ring.client import client
 from reference_systems.gossip_ring.config import Config
 from reference_systems.gossip_ring.messages import (
@@ -53,6 +53,7 @@ def system(nodes: int = 5, **options: float) -> System:
         options=options,
         ready=ready_when("answers", _answers),
         client=client,
+        live=Live(nodes="any", within_s=10.0),
         workloads={"lookups": lookups},
     )
 

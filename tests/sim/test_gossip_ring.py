@@ -7,7 +7,7 @@ import pytest
 from pytest_coordchaos import assert_caught
 from pytest_coordchaos.run import BudgetRequest, InvariantRequest, TestRequest
 from pytest_coordchaos.simulation.explore import explore
-from pytest_coordchaos.simulation.scenario import Scenario
+from pytest_coordchaos.simulation.scenario import Progress, Scenario
 from pytest_coordchaos.simulation.world import Model
 from reference_systems.gossip_ring.mutants import MUTANTS
 from reference_systems.gossip_ring.schedules import crashes
@@ -46,8 +46,14 @@ def asked(*names: str, **limits: float) -> TestRequest:
 
 
 def test_no_false_alarm_with_every_fault() -> None:
-    """One view in the end, nobody declared dead who could refute, no belief that goes back; one balanced ring."""
-    scenario = Scenario(system=system(5, **_FAST), workload=lookups(rate_per_s=10), faults=EVERYTHING, seconds=12.0)
+    """One view in the end, nobody declared dead who could refute, no belief that goes back; and any member goes on alone."""
+    scenario = Scenario(
+        system=system(5, **_FAST),
+        workload=lookups(rate_per_s=10),
+        faults=EVERYTHING,
+        seconds=12.0,
+        progress=Progress(within_s=10.0),
+    )
     found = explore(scenario, range(6), nodes=scenario.system.node_names, jobs=2, keep_going=True, sample=0)
     assert [(result.seed, result.summary) for result in found.results if result.verdict != "held"] == []
 

@@ -146,7 +146,7 @@ class Group:
                 self._settle(name)
                 self._wake(name, member)
 
-        self._at(min(max(member.deadline, self.now), self.now + self.config.period_s / 2), tick)
+        self._at(self.now + min(max(member.deadline - self.now, 0.001), self.config.period_s / 2), tick)
 
     def _settle(self, name: str) -> None:
         member = self.members[name]

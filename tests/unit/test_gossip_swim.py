@@ -140,6 +140,14 @@ def test_only_the_acknowledgement_of_this_probe_counts() -> None:
     assert member.members.get("n2") == Update("n2", 0, State.SUSPECT)
 
 
+def test_who_was_acknowledged_has_nothing_to_do_before_the_next_period() -> None:
+    """A deadline that has passed, and at which nothing happens, would keep a node awake all the time."""
+    group = Group(2)
+    for _ in range(400):
+        group.run(PERIOD_S / 20)
+        assert all(member.deadline >= group.now for member in group.members.values())
+
+
 def test_an_older_life_and_an_older_belief_are_overridden_and_strangers_are_not_buried() -> None:
     members = Members("n1", 10)
     assert not members.accepts(Update("n2", 3, State.DEAD))
