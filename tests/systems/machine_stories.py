@@ -41,18 +41,33 @@ async def a_wall_clock_that_jumps_moves_no_timer(cluster: LiveCluster) -> None:
 
 
 async def a_fast_clock_fires_its_timers_early_and_a_slow_one_late(cluster: LiveCluster) -> None:
-    for rate, true_s in ((2.0, 0.25), (0.5, 1.0)):
-        drift = await cluster.apply(Drift("n1", rate))
-        assert drift.verified
-        before, _ = await ask(cluster, "clocks")
-        begun_ns = cluster.clock.now_ns()
-        await ask(cluster, "sleep", 0.5)
-        took_s = (cluster.clock.now_ns() - begun_ns) / 1e9
-        after, _ = await ask(cluster, "clocks")
-        assert after - before >= 0.5
-        assert true_s <= took_s + 0.01
-        assert took_s < 0.45 or rate < 1 or cluster.runtime.name != "sim"
-        await drift.undo()
+    fast = await cluster.apply(Drift("n1", 2.0))
+    assert fast.verified
+    for _ in range(20):  # a busy machine is late, but not each time
+        own_s, true_s = await _slept(cluster, 0.4)
+        assert own_s >= 0.399
+        assert true_s >= 0.19
+        if true_s < 0.39:
+            break
+    else:
+        raise AssertionError("no timer of a fast clock fired early")
+    await fast.undo()
+
+    slow = await cluster.apply(Drift("n1", 0.5))
+    assert slow.verified
+    own_s, true_s = await _slept(cluster, 0.4)
+    assert own_s >= 0.399
+    assert true_s >= 0.79
+
+
+async def _slept(cluster: LiveCluster, seconds: float) -> tuple[float, float]:
+    """How long a sleep of the node took, by its own clock (and two requests), and in truth."""
+    before, _ = await ask(cluster, "clocks")
+    begun_ns = cluster.clock.now_ns()
+    await ask(cluster, "sleep", seconds)
+    true_s = (cluster.clock.now_ns() - begun_ns) / 1e9
+    after, _ = await ask(cluster, "clocks")
+    return after - before, true_s
 
 
 async def what_a_clock_drifted_is_seen_until_it_is_set_right(cluster: LiveCluster) -> None:
