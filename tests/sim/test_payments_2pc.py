@@ -235,6 +235,22 @@ def test_the_source_coordinator_leaves_others_prepared_when_one_does_not_answer(
     assert _in_world(system(), story) == [0]
 
 
+def test_an_abort_that_nobody_acknowledges_is_not_taken_for_a_dead_connection() -> None:
+    """With presumed abort it has no answer; the next question goes over the same connection, and is not lost with it."""
+
+    async def story(world: World, cluster: Any) -> float:
+        with pytest.raises(Failed):
+            await _ask(cluster, "n1", _pay("a2", payer="a4", each=1000))
+        with pytest.raises(Failed):
+            await _ask(cluster, "n1", _pay("a2", payer="a1", each=1000))
+        await world.clock.sleep(3.0)
+        begun_ns = world.clock.now_ns()
+        await _ask(cluster, "n1", _pay("a2"))
+        return (world.clock.now_ns() - begun_ns) / 1e9
+
+    assert _in_world(system(), story) < 0.3
+
+
 @pytest.mark.parametrize(
     "options",
     [{}, {"coordinator": "each"}, {"coordinator": "each", "presumed": "commit", "read_only": True}],
