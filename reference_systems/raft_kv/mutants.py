@@ -34,7 +34,7 @@ def _mutant(name: str, doc: str, *, nodes: int = 3, options: dict[str, float] | 
 
 
 _LOADED = partial(register, clients=8, rate_per_s=200, state_share=0.3, cas_share=0.2, keys=2)
-_TALKATIVE = partial(register, clients=8, rate_per_s=300, state_share=0.6, cas_share=0.2, keys=2)
+_TALKATIVE = partial(register, clients=6, rate_per_s=120, state_share=0.6, cas_share=0.2, keys=2)
 
 MUTANTS = MutantSuite(
     name="raft_kv",
@@ -126,7 +126,7 @@ MUTANTS = MutantSuite(
         _mutant(
             "R13",
             "a new leader reads before it knows what is committed: stale reads",
-            workload=partial(register, clients=8, rate_per_s=400, keys=1),
+            workload=partial(register, clients=8, rate_per_s=250, keys=1),
             script=schedules.hasty_leader,
             seconds=6.0,
         ),
