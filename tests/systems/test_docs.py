@@ -47,7 +47,7 @@ def test_public_names_in_the_docs_exist() -> None:
     assert imported <= set(pytest_coordchaos.__all__)
 
 
-EXECUTED = ("tutorial/first-failure", "how-to/check-a-history", "how-to/mutants", "how-to/crdt-laws")
+EXECUTED = ("tutorial/first-failure", "how-to/faults-by-hand", "how-to/check-a-history", "how-to/mutants", "how-to/crdt-laws")
 
 
 @pytest.mark.parametrize("page", [f"docs/{name}.md" for name in EXECUTED])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -55,17 +54,6 @@ def test_a_cut_that_is_put_in_force_at_the_message_takes_it(raft: Cluster) -> No
     raft.wait_until(lambda: len(_heartbeats(raft, leader, follower)) > number + 2)
     assert _heartbeats(raft, leader, follower)[number].delivered_ns is None
     cut.undo()
-
-
-def test_a_new_connection_is_watched_too(raft: Cluster) -> None:
-    leader = raft.leader()
-    follower = next(node for node in raft.nodes if node != leader)
-    killed = raft.kill(follower)
-    restart = threading.Timer(0.2, killed.undo)
-    restart.start()
-    with raft.when(f">heartbeat>{follower}#1", timeout_s=20):
-        assert _heartbeats(raft, leader, follower)[-1].delivered_ns is None
-    restart.join()
 
 
 def test_an_event_that_does_not_come_is_told_and_what_cannot_come_refused(raft: Cluster) -> None:
