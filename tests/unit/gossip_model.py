@@ -71,7 +71,7 @@ class Group:
                 if name != member.name:
                     member.members.put(Update(name, 0, State.ALIVE), name, self.now)
             member.take_exchanges()
-            for _ in range(self._rng.randrange(2 * len(self.names))):  # each is somewhere in its turn
+            for _ in range(self._rng.randrange(2 * len(self.names)) if self._together else 0):  # each is somewhere in its turn
                 member.turn.next(lambda member=member: member.members.others(State.ALIVE))  # type: ignore[misc]  # bound at once
 
     # What happens
