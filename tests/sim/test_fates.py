@@ -104,6 +104,7 @@ def test_without_replies_a_request_arrives_and_its_connection_is_reset() -> None
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         asked.append(await reader.readline())
         writer.write(b"{}\n")
+        writer.close()
 
     async def serve() -> None:
         await asyncio.start_server(answer, "0.0.0.0", PORT)
@@ -114,6 +115,7 @@ def test_without_replies_a_request_arrives_and_its_connection_is_reset() -> None
         writer.write(b"[]\n")
         with pytest.raises(ConnectionResetError):
             await reader.readline()
+        writer.close()
 
     async def story() -> None:
         await rig.on("a", serve())
