@@ -11,6 +11,6 @@ _MUTANT = {mutant.name: mutant for mutant in MUTANTS.mutants}
 
 
 @pytest.mark.parametrize("name", ["R7", "R9", "R10"])
-def test_mutants_are_caught_as_processes(coordchaos: Session, name: str) -> None:
+def test_mutants_are_caught_as_processes(session: Session, name: str) -> None:
     """Split brain, commits without a majority, commands done twice; the healthy store is accused of nothing."""
-    assert_caught(MUTANTS, _MUTANT[name], on=coordchaos, seeds=4)
+    assert_caught(MUTANTS, _MUTANT[name], on=session, seeds=4)
