@@ -128,6 +128,7 @@ class Replica:
         if self.has_gap(interval, reached):
             return Write(delta=None, answer=Ack(question=interval.question, life=self._life, reached=reached))
         self._heard[peer] = (interval.life, max(reached, interval.last))
+        self.deltas.told(peer, interval.cart)
         new = not interval.cart.leq(self._draft)
         if new:
             self._draft = self._draft.merge(interval.cart)

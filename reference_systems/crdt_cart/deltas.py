@@ -2,13 +2,13 @@
 
 Deltas are numbered in each life of a node; number 1 is the state it began with. Of each neighbour it is known up to
 which number it has all of them, or nothing: then it needs the whole state (Almeida, Shoker, Baquero 2015, algorithm 2).
-A delta goes to all neighbours but the one it came from (Enes et al. 2018), and is kept until none needs it.
+A delta goes to all neighbours but those that told it (Enes et al. 2018), and is kept until none needs it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reference_systems.crdt_cart.cart import Cart
 
@@ -17,10 +17,10 @@ __all__ = ["Deltas", "Kept"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """One delta: its number, the neighbour it came from ("": made here)."""
+    """One delta: its number, and the neighbours that have told it."""
 
     number: int
-    source: str
+    told_by: frozenset[str]
     delta: Cart
 
 
@@ -54,9 +54,14 @@ class Deltas:
     def append(self, delta: Cart, source: str) -> None:
         """Number a delta and keep it."""
         self.last += 1
-        self._kept.append(Kept(number=self.last, source=source, delta=delta))
+        self._kept.append(Kept(number=self.last, told_by=frozenset([source]), delta=delta))
         if len(self._kept) > self._most:
             self._drop(self._kept.pop(0))
+        self._collect()
+
+    def told(self, peer: str, cart: Cart) -> None:
+        """What the neighbour says it knows is not said back to it."""
+        self._kept = [replace(kept, told_by=kept.told_by | {peer}) if kept.delta.leq(cart) else kept for kept in self._kept]
         self._collect()
 
     def _drop(self, dropped: Kept) -> None:
@@ -95,7 +100,7 @@ class Deltas:
     def _needs(self, peer: str, kept: Kept) -> bool:
         """Also when it needs the whole state: that may be on its way, and what comes after it must not be lost."""
         reached = self._reached[peer]
-        return kept.source != peer and (reached is None or kept.number > reached.number)
+        return peer not in kept.told_by and (reached is None or kept.number > reached.number)
 
     def _collect(self) -> None:
         self._kept = [kept for kept in self._kept if any(self._needs(peer, kept) for peer in self._reached)]

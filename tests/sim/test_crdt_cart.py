@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pytest_coordchaos import Request, Workload, assert_caught
+from pytest_coordchaos import Call, Request, Workload, assert_caught
 from pytest_coordchaos.cost.ledger import Ledger
 from pytest_coordchaos.live_cluster import LiveCluster
 from pytest_coordchaos.runtimes.sim import fences, patches
@@ -16,7 +16,7 @@ from pytest_coordchaos.simulation.explore import explore
 from pytest_coordchaos.simulation.scenario import Progress, Scenario
 from pytest_coordchaos.simulation.world import Model, World
 from pytest_coordchaos.workloads.driver import drive
-from reference_systems.crdt_cart.client import client
+from reference_systems.crdt_cart.client import CartClient, client
 from reference_systems.crdt_cart.mutants import MUTANTS
 from reference_systems.crdt_cart.system import system
 from reference_systems.crdt_cart.workload import carts
@@ -79,6 +79,28 @@ def test_an_operation_asks_no_other_node_and_a_write_forces_once() -> None:
     world.close()
 
     assert costs == {("add", 0, 1): 25, ("remove", 0, 1): 1, ("read", 0, 0): 1}
+
+
+@pytest.mark.usefixtures("_simulated")
+def test_an_operation_asked_twice_is_done_once_also_across_a_crash() -> None:
+    """What a client does that got no answer: it asks the same node again, under the same id."""
+    world = World(system(nodes=3), 1, model=Model.unit())
+
+    async def story() -> dict[str, int]:
+        cluster = await world.start()
+        shopper = CartClient(cluster, "n2")
+        add, read = (Call(id=7, request=_adds(1)[0], timeout_s=5.0), Call(id=8, request=Request(f="read"), timeout_s=5.0))
+        await shopper.call(add)
+        await shopper.call(add)
+        await (await cluster.kill("n2")).undo()
+        await shopper.call(add)
+        cart: dict[str, int] = await shopper.call(read)
+        return cart
+
+    cart = world.run(story())
+    world.close()
+
+    assert cart == {"item0": 1}
 
 
 async def _sync_bytes(world: World, items: int) -> tuple[int, int]:

@@ -110,6 +110,20 @@ def test_what_a_neighbour_said_is_not_said_back() -> None:
     assert len(two.deltas) == 0
 
 
+def test_what_two_have_from_a_third_they_do_not_tell_each_other_twice() -> None:
+    """One of them tells the other first; that it has it need not be said back."""
+    one, two = _replica("n1"), _replica("n2")
+    _exchange(one, two, ("n1", "n2"))
+    _exchange(two, one, ("n2", "n1"))
+    delta = Cart().add("n3", "pen", 1, 1)
+    for replica in (one, two):
+        replica.became_durable(Write(delta=delta, source="n3"))
+
+    assert _exchange(one, two, ("n1", "n2"))
+    assert not _exchange(two, one, ("n2", "n1"))
+    assert (len(one.deltas), len(two.deltas)) == (0, 0)
+
+
 def test_a_gap_is_answered_by_the_whole_state() -> None:
     """The neighbour lost its disk: the next interval does not follow on anything it has."""
     one, two = _replica("n1"), _replica("n2")
