@@ -178,7 +178,7 @@ def test_a_script_and_an_end_that_demands_progress() -> None:
         ({"seeds": 0}, "seeds=0 is not allowed"),
         ({"system": partial(system, forgetful, ("a", "b"))}, "different nodes: a and a, b"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else ", ".join(value),
 )
 def test_a_declaration_that_is_off_is_refused_before_anything_runs(change: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said) as refused:
