@@ -210,7 +210,7 @@ def test_a_raft_store_stays_linearizable_under_every_kind_of_fault(session: Sess
         session.end_test()
 
     assert run.proxy == "toxiproxy"
-    assert [verdict.status for verdict in run.verdicts] == [Status.HELD], run.verdicts
+    assert {verdict.status for verdict in run.verdicts} == {Status.HELD}, run.verdicts
     assert run.faults
     assert all(fault.verified for fault in run.faults), run.faults
     assert not run.ledger.bypasses
@@ -284,7 +284,7 @@ def test_programs_and_containers_behind_toxiproxy_as_program_and_as_image(
         session.close()
 
     assert (run.runtime, run.proxy) == (runtime, "toxiproxy")
-    assert [verdict.status for verdict in run.verdicts] == [Status.HELD], run.verdicts
+    assert {verdict.status for verdict in run.verdicts} == {Status.HELD}, run.verdicts
     assert all(fault.verified for fault in run.faults), run.faults
     assert not run.ledger.bypasses
     assert left_of(session.run_id) == []
