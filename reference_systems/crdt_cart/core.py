@@ -6,13 +6,14 @@ a dot that a crash could take back would be given away twice.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from reference_systems.crdt_cart.cart import Cart
 from reference_systems.crdt_cart.deltas import Deltas
-from reference_systems.crdt_cart.messages import Ack, Interval
+from reference_systems.crdt_cart.messages import Ack, Interval, packed
 
 __all__ = ["Replica", "Stored", "Write", "neighbours_of"]
 
@@ -100,8 +101,9 @@ class Replica:
         return Write(delta=delta, operation=operation, answer=answer)
 
     def stats(self) -> dict[str, int]:
-        """How much is in the cart, and how many numbers are kept for it."""
-        return {"live": sum(self.cart.quantities().values()), "metadata": self.cart.size + len(self.deltas)}
+        """How much is in the cart, how many numbers are kept for it, and the digest of all that was added, removed and seen."""
+        digest = zlib.crc32(packed(self.cart.to_json()))
+        return {"live": sum(self.cart.quantities().values()), "metadata": self.cart.size + len(self.deltas), "digest": digest}
 
     # Neighbours
 

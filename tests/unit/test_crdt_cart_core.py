@@ -7,6 +7,7 @@ import pytest
 from reference_systems.crdt_cart.cart import Cart
 from reference_systems.crdt_cart.core import Replica, Stored, Write, neighbours_of
 from reference_systems.crdt_cart.deltas import Deltas
+from reference_systems.crdt_cart.workload import carts
 from tests.unit.cart_model import Model
 
 NODES = ("n1", "n2", "n3")
@@ -227,3 +228,23 @@ def test_neighbours_are_few_mutual_and_near_everybody(count: int) -> None:
     assert all(name in neighbours[peer] for name in nodes for peer in neighbours[name])
     assert all(name not in peers and len(peers) <= 2 * count.bit_length() for name, peers in neighbours.items())
     assert hops <= count.bit_length()
+
+
+def test_nodes_that_each_lack_another_add_are_not_in_step_although_their_quantities_are_equal() -> None:
+    """The workload's last question must not end there: both adds are still on their way."""
+    one, two = _replica("n1"), _replica("n2")
+    _add(one, 1)
+    _add(two, 2)
+    ends = carts().final
+    assert ends is not None
+    assert ends.until is not None
+
+    assert one.cart.quantities() == two.cart.quantities() == {"pen": 1}
+    assert not ends.until(_answers(one, two))
+    assert _exchange(one, two, ("n1", "n2"))
+    assert _exchange(two, one, ("n2", "n1"))
+    assert ends.until(_answers(one, two))
+
+
+def _answers(*replicas: Replica) -> dict[str, dict[str, object]]:
+    return {one.identity: {"stats": one.stats(), "state": one.cart.quantities()} for one in replicas}
