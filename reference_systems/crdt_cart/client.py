@@ -7,19 +7,17 @@ A frame's operation id names the operation: the node remembers it, durably, so t
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 from pytest_coordchaos import Call, Client, Failed
-from reference_systems.crdt_cart.messages import REQUEST, RESPONSE, packed
-from reference_systems.kit.frames import Frame, FrameDecoder, encode
+from reference_systems.crdt_cart.messages import REQUEST, RESPONSE
+from reference_systems.kit.asking import Asking
 
 __all__ = ["CartClient", "client"]
 
 PORT = "client"
 _PAUSE_S = 0.025
 _OWN_SHARE = 0.95  # of the call's timeout: the client knows better than its driver what surely did not happen
-_READ_BYTES = 65536
 
 
 class CartClient:
@@ -33,13 +31,13 @@ class CartClient:
     def __init__(self, cluster: Any, node: str) -> None:
         self._cluster = cluster
         self._node = node
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._asking: Asking | None = None
         self._sent = False
 
     async def connect(self) -> None:
         """Have a connection. Raises OSError."""
-        if self._streams is None:
-            self._streams = await self._cluster.open_connection(self._node, PORT)
+        if self._asking is None:
+            self._asking = Asking(self._node, *await self._cluster.open_connection(self._node, PORT))
 
     async def call(self, call: Call) -> Any:
         """Perform one operation within its timeout; returns the cart of a read, the ids of the removed adds of a remove.
@@ -66,24 +64,16 @@ class CartClient:
 
     async def _ask(self, call: Call) -> dict[str, Any]:
         await self.connect()
-        assert self._streams is not None
-        reader, writer = self._streams
+        assert self._asking is not None
         self._sent = True
-        body = packed({"f": call.f, "item": call.key, "quantity": 1 if call.value is None else call.value})
-        writer.write(encode(Frame(kind=REQUEST, operations=(call.id,), body=body)))
-        decoder = FrameDecoder()
-        while data := await reader.read(_READ_BYTES):
-            for frame in decoder.feed(data):
-                if frame.kind == RESPONSE and frame.operations == (call.id,):
-                    answer: dict[str, Any] = json.loads(frame.body)
-                    return answer
-        raise ConnectionResetError(f"{self._node} closed the connection before it answered")
+        body = {"f": call.f, "item": call.key, "quantity": 1 if call.value is None else call.value}
+        return await self._asking.ask(REQUEST, RESPONSE, operation=call.id, body=body)
 
     def close(self) -> None:
         """End the connection; the next call makes another. Idempotent."""
-        if self._streams:
-            self._streams[1].transport.abort()
-            self._streams = None
+        if self._asking:
+            self._asking.close()
+            self._asking = None
 
 
 def _value(answer: dict[str, Any]) -> Any:

@@ -17,7 +17,7 @@ from reference_systems.gossip_ring.messages import (
     STATUS_OK,
 )
 from reference_systems.gossip_ring.workloads import lookups
-from reference_systems.kit.frames import Frame, FrameDecoder, encode
+from reference_systems.kit.asking import Asking
 
 __all__ = ["system"]
 
@@ -61,13 +61,8 @@ def system(nodes: int = 5, **options: float) -> System:
 async def _answers(probe: NodeProbe) -> bool:
     """It answers on its client port: also a member that nobody lets in yet is up."""
     async with asyncio.timeout(_STATUS_TIMEOUT_S):
-        reader, writer = await probe.open("client")
+        asking = Asking(probe.name, *await probe.open("client"))
         try:
-            writer.write(encode(Frame(kind=STATUS)))
-            decoder = FrameDecoder()
-            while data := await reader.read(4096):
-                if any(frame.kind == STATUS_OK for frame in decoder.feed(data)):
-                    return True
+            return bool(await asking.ask(STATUS, STATUS_OK))
         finally:
-            writer.transport.abort()
-    return False
+            asking.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Set
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from reference_systems.kit.env import Connection, Env
 from reference_systems.kit.frames import Frame, FrameError
@@ -16,6 +17,8 @@ _SHORTEST_BACKOFF_S = 0.02
 _LONGEST_BACKOFF_S = 0.2
 _CONNECT_TIMEOUT_S = 1.0
 
+M = TypeVar("M")
+
 
 @dataclass(slots=True, kw_only=True)
 class _Link:
@@ -26,7 +29,7 @@ class _Link:
     backoff_s: float = _SHORTEST_BACKOFF_S
 
 
-class Peers:
+class Peers(Generic[M]):
     """Sends frames to peers by name and hands over what they send.
 
     Nothing here is reliable: a frame to a peer without a connection is dropped, and the protocol says it again.
@@ -35,7 +38,8 @@ class Peers:
         env: The node's world.
         answers: Classes of frames that answer another; all others ask.
         unanswered_s: A connection on which an answer to `send(…, awaited=True)` did not come for so long is dead: it is replaced.
-        receive: Called with (peer, frame). It may raise FrameError: the connection is closed.
+        read: A frame as a message. It may raise FrameError: the connection is closed.
+        receive: Called with (peer, message).
         connected: Called with the peer's name when a new outgoing connection stands.
     """
 
@@ -45,12 +49,14 @@ class Peers:
         *,
         answers: Set[int],
         unanswered_s: float,
-        receive: Callable[[str, Frame], None],
+        read: Callable[[Frame], M],
+        receive: Callable[[str, M], None],
         connected: Callable[[str], None],
     ) -> None:
         self._env = env
         self._answers = answers
         self._unanswered_s = unanswered_s
+        self._read = read
         self._receive = receive
         self._connected = connected
         self._links = {peer: _Link() for peer in env.peers}
@@ -111,7 +117,8 @@ class Peers:
 
     def _hand_over(self, peer: str, frame: Frame) -> bool:
         try:
-            self._receive(peer, frame)
+            message = self._read(frame)
         except FrameError:
             return False  # garbage: the connection cannot be trusted any further
+        self._receive(peer, message)
         return True

@@ -20,6 +20,7 @@ from reference_systems.payments_2pc.messages import (
     STATUS,
     STATUS_OK,
     Decision,
+    Message,
     coordinator_of,
     decode,
     to_frame,
@@ -59,7 +60,12 @@ class PaymentNode:
         self._durable = durable
         self._core = core
         self._peers = Peers(
-            env, answers=ANSWERS, unanswered_s=_UNANSWERED_S, receive=self._on_frame, connected=self._on_connected
+            env,
+            answers=ANSWERS,
+            unanswered_s=_UNANSWERED_S,
+            read=decode,
+            receive=self._on_message,
+            connected=self._on_connected,
         )
         self._waiting: dict[int, Respond] = {}
         self._blocked: list[str] = []
@@ -106,8 +112,8 @@ class PaymentNode:
             self._core.became_durable(number, self._env.clock.now())
             self._settle()
 
-    def _on_frame(self, peer: str, frame: Frame) -> None:
-        self._core.receive(peer, decode(frame), self._env.clock.now())
+    def _on_message(self, peer: str, message: Message) -> None:
+        self._core.receive(peer, message, self._env.clock.now())
         self._settle()
 
     def _on_connected(self, peer: str) -> None:

@@ -8,12 +8,11 @@ Reads change nothing: a read without an answer has failed.
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from pytest_coordchaos import Call, Client, Failed
-from reference_systems.kit.frames import Frame, FrameDecoder, encode
+from reference_systems.kit.asking import Asking
 from reference_systems.raft_kv.wire import REQUEST, RESPONSE, STATUS, STATUS_OK
 
 __all__ = ["RaftClient", "SessionExpired", "client", "client_at_home"]
@@ -24,43 +23,10 @@ ADMIN = ("transfer", "reconfigure")  # done twice is done once
 _PAUSE_S = 0.025
 _ATTEMPT_S = 0.4  # above an election timeout: a leader that was cut off says so within it
 _OWN_SHARE = 0.95  # of the call's timeout: the client knows better than its driver what surely did not happen
-_READ_BYTES = 65536
 
 
 class SessionExpired(Exception):
     """The session was forgotten while the outcome of an earlier attempt was open: nobody knows."""
-
-
-class _Link:
-    """One connection to one node: a request, then its answer."""
-
-    def __init__(self, node: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.node = node
-        self._reader = reader
-        self._writer = writer
-        self._decoder = FrameDecoder()
-        self._frames: list[Frame] = []
-
-    async def ask(self, operation: int, body: dict[str, Any] | None) -> dict[str, Any]:
-        """Send a request (None: for the node's own state) and wait for the answer that carries its operation id."""
-        operations = (operation,) if operation else ()
-        text = b"" if body is None else json.dumps(body, separators=(",", ":")).encode()
-        kind, wanted = (STATUS, STATUS_OK) if body is None else (REQUEST, RESPONSE)
-        self._writer.write(encode(Frame(kind=kind, operations=operations, body=text)))
-        while True:
-            for frame in self._frames:
-                if frame.kind == wanted and frame.operations == operations:
-                    self._frames = []
-                    answer: dict[str, Any] = json.loads(frame.body)
-                    return answer
-            data = await self._reader.read(_READ_BYTES)
-            if not data:
-                raise ConnectionResetError(f"{self.node} closed the connection before it answered")
-            self._frames = self._decoder.feed(data)
-
-    def close(self) -> None:
-        """End it now."""
-        self._writer.transport.abort()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +57,7 @@ class RaftClient:
         self._cluster = cluster
         self._at_home = at_home
         self._node = self._target = node
-        self._link: _Link | None = None
+        self._link: Asking | None = None
         self._session = 0
         self._number = 0
         self._uncertain = False
@@ -181,14 +147,15 @@ class RaftClient:
             self._target = node
 
     async def _ask(self, operation: int, body: dict[str, Any] | None, timeout_s: float) -> dict[str, Any]:
-        """The node's answer; status "refused": it was never asked, "lost": it did not answer."""
+        """The node's answer (body None: its own state); status "refused": it was never asked, "lost": it did not answer."""
         status = "refused"
         try:
             async with asyncio.timeout(max(_ATTEMPT_S, timeout_s / 4)):
                 if self._link is None:
-                    self._link = _Link(self._target, *await self._cluster.open_connection(self._target, PORT))
+                    self._link = Asking(self._target, *await self._cluster.open_connection(self._target, PORT))
                 status = "lost"
-                return await self._link.ask(operation, body)
+                kind, answered_by = (STATUS, STATUS_OK) if body is None else (REQUEST, RESPONSE)
+                return await self._link.ask(kind, answered_by, operation=operation, body=body)
         except (OSError, ValueError) as error:
             self.close()
             return {"status": status, "reason": f"{self._target}: {error or type(error).__name__}"}

@@ -10,15 +10,15 @@ from typing import Any
 
 from reference_systems.kit.env import Connection, Env
 from reference_systems.kit.frames import Frame
+from reference_systems.kit.peers import Peers
 from reference_systems.raft_kv.config import Config
 from reference_systems.raft_kv.core import Raft, Role
 from reference_systems.raft_kv.durable import Durable
 from reference_systems.raft_kv.messages import Message
-from reference_systems.raft_kv.peers import Peers
 from reference_systems.raft_kv.replica import Stored
 from reference_systems.raft_kv.requests import BadRequest, Request, parse
 from reference_systems.raft_kv.state_machine import StateMachine
-from reference_systems.raft_kv.wire import REQUEST, RESPONSE, STATUS, STATUS_OK
+from reference_systems.raft_kv.wire import ANSWERS, REQUEST, RESPONSE, STATUS, STATUS_OK, decode, to_frame
 
 __all__ = ["RaftNode", "main", "serve"]
 
@@ -65,7 +65,14 @@ class RaftNode:
         self._durable = durable
         self._machine = self.machine_type(int(config.max_sessions))
         self._raft = self.raft_type(name=env.name, nodes=env.nodes, config=config, rng=env.random, stored=stored, now=self._now())
-        self._peers = Peers(env, unanswered_s=2 * config.election_s[1], receive=self._on_message, connected=self._on_connected)
+        self._peers = Peers(
+            env,
+            answers=ANSWERS,
+            unanswered_s=2 * config.election_s[1],
+            read=decode,
+            receive=self._on_message,
+            connected=self._on_connected,
+        )
         self._proposed: dict[int, _Proposed] = {}
         self._reading: dict[int, _Reading] = {}
         self._handing_over: list[Respond] = []
@@ -113,7 +120,7 @@ class RaftNode:
         """Carry out what the last event led to."""
         raft = self._raft
         for peer, message in raft.take_messages():
-            self._peers.send(peer, message)
+            self._peers.send(peer, to_frame(message, self._env.index))
         restore = raft.take_restore()
         if restore:
             self._machine.load(restore.state)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from pytest_coordchaos import Live, NodeProbe, Port, System, ready_when
-from reference_systems.kit.frames import Frame, FrameDecoder, encode
+from reference_systems.kit.asking import Asking
 from reference_systems.raft_kv.client import client
 from reference_systems.raft_kv.config import Config
 from reference_systems.raft_kv.wire import BACKGROUND, CLIENT_CLASSES, PEER_CLASSES, STATUS, STATUS_OK
@@ -56,18 +55,11 @@ async def status(probe: NodeProbe) -> Mapping[str, Any]:
         ValueError: It answers nonsense.
     """
     async with asyncio.timeout(_STATUS_TIMEOUT_S):
-        reader, writer = await probe.open("client")
+        asking = Asking(probe.name, *await probe.open("client"))
         try:
-            writer.write(encode(Frame(kind=STATUS)))
-            decoder = FrameDecoder()
-            while data := await reader.read(4096):
-                for frame in decoder.feed(data):
-                    if frame.kind == STATUS_OK:
-                        answer: dict[str, Any] = json.loads(frame.body)
-                        return answer
+            return await asking.ask(STATUS, STATUS_OK)
         finally:
-            writer.transport.abort()
-    raise ConnectionResetError(f"{probe.name} closed the connection before it answered")
+            asking.close()
 
 
 async def _knows_leader(probe: NodeProbe) -> bool:

@@ -33,6 +33,7 @@ from reference_systems.raft_kv.messages import (
 )
 
 __all__ = [
+    "ANSWERS",
     "BACKGROUND",
     "CLIENT_CLASSES",
     "PEER_CLASSES",
@@ -96,6 +97,8 @@ _SPECS: tuple[tuple[int, str, type[Message], struct.Struct, tuple[str, ...]], ..
 _BY_TYPE = MappingProxyType({make: (number, head.pack, attrgetter(*names)) for number, _, make, head, names in _SPECS})
 _BY_NUMBER = MappingProxyType({number: (name, make, head) for number, name, make, head, _ in _SPECS})
 PEER_CLASSES = MappingProxyType({spec[0]: spec[1] for spec in _SPECS})
+ANSWERS = frozenset(number for number, name in PEER_CLASSES.items() if name.endswith("_ok"))
+"""Classes that answer another message; all others ask."""
 _ENTRY = struct.Struct(">QQI")
 
 

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from typing import Any
 
 from pytest_coordchaos import Call, Client, Failed
-from reference_systems.kit.frames import Frame, FrameDecoder, encode
-from reference_systems.rate_limiter.node import REQUEST
+from reference_systems.kit.asking import Asking
+from reference_systems.rate_limiter.node import REQUEST, RESPONSE
 
 __all__ = ["client"]
 
-_READ_BYTES = 65536
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+async def _connect(cluster: Any, node: str) -> Asking:
+    return Asking(node, *await cluster.open_connection(node, "client"))
 
 
-async def _connect(cluster: Any, node: str) -> Streams:
-    streams: Streams = await cluster.open_connection(node, "client")
-    return streams
-
-
-async def _call(connection: Streams, call: Call) -> bool:
-    answer = await _answer(connection, call)
+async def _call(connection: Asking, call: Call) -> bool:
+    answer = await connection.ask(REQUEST, RESPONSE, operation=call.id, body={"key": call.key, "value": call.value})
     if answer["status"] == "unavailable":
         raise Failed(answer["reason"])
     if answer["status"] != "ok":
@@ -30,21 +24,8 @@ async def _call(connection: Streams, call: Call) -> bool:
     return bool(answer["value"])
 
 
-async def _answer(connection: Streams, call: Call) -> dict[str, Any]:
-    reader, writer = connection
-    body = json.dumps({"key": call.key, "value": call.value}).encode()
-    writer.write(encode(Frame(kind=REQUEST, operations=(call.id,), body=body)))
-    decoder = FrameDecoder()
-    while data := await reader.read(_READ_BYTES):
-        for frame in decoder.feed(data):
-            if frame.operations == (call.id,):
-                answer: dict[str, Any] = json.loads(frame.body)
-                return answer
-    raise ConnectionResetError("the node closed the connection before it answered")
-
-
-async def _close(connection: Streams) -> None:
-    connection[1].transport.abort()
+async def _close(connection: Asking) -> None:
+    connection.close()
 
 
 client = Client(connect=_connect, call=_call, close=_close)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from typing import Any
 
 from pytest_coordchaos import Call, Client, Failed
-from reference_systems.kit.frames import Frame, FrameDecoder, encode
-from reference_systems.skeleton.node import REQUEST
+from reference_systems.kit.asking import Asking
+from reference_systems.skeleton.node import REQUEST, RESPONSE
 
 __all__ = ["ChainClient", "client"]
-
-_READ_BYTES = 65536
 
 
 class ChainClient:
@@ -24,7 +20,7 @@ class ChainClient:
 
     def __init__(self, cluster: Any) -> None:
         self._cluster = cluster
-        self._streams: dict[str, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
+        self._asking: dict[str, Asking] = {}
 
     async def call(self, call: Call) -> Any:
         """Perform one operation: the value of a get, None for a put.
@@ -35,8 +31,8 @@ class ChainClient:
         """
         node = self._cluster.nodes[-1 if call.f == "get" else 0]
         try:
-            if node not in self._streams:
-                self._streams[node] = await self._cluster.open_connection(node, "client")
+            if node not in self._asking:
+                self._asking[node] = Asking(node, *await self._cluster.open_connection(node, "client"))
         except OSError as error:
             raise Failed(f"{node} cannot be reached: {error}") from error
         answer = await self._ask(node, call)
@@ -48,26 +44,18 @@ class ChainClient:
 
     async def _ask(self, node: str, call: Call) -> dict[str, Any]:
         """The node's answer; "unknown" when there is none."""
-        reader, writer = self._streams[node]
         body = {"f": call.f, "key": call.key, "value": call.value}
-        writer.write(encode(Frame(kind=REQUEST, operations=(call.id,), body=json.dumps(body).encode())))
-        decoder = FrameDecoder()
         try:
-            while data := await reader.read(_READ_BYTES):
-                for frame in decoder.feed(data):
-                    if frame.operations == (call.id,):
-                        answer: dict[str, Any] = json.loads(frame.body)
-                        return answer
+            return await self._asking[node].ask(REQUEST, RESPONSE, operation=call.id, body=body)
         except (OSError, ValueError):
-            pass
-        self.close()
-        return {"status": "unknown", "reason": f"{node} did not answer"}
+            self.close()
+            return {"status": "unknown", "reason": f"{node} did not answer"}
 
     def close(self) -> None:
         """End the connections; the next call makes others. Idempotent."""
-        for _, writer in self._streams.values():
-            writer.transport.abort()
-        self._streams = {}
+        for asking in self._asking.values():
+            asking.close()
+        self._asking = {}
 
 
 async def _connect(cluster: Any, node: str) -> ChainClient:
