@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from reference_systems.kit.options import from_options
+
 __all__ = ["Config"]
 
 
@@ -42,8 +44,4 @@ class Config:
         Raises:
             ValueError: An option that does not exist, or a value out of range.
         """
-        known = [field.name for field in fields(cls)]
-        unknown = [name for name in options if name not in known]
-        if unknown:
-            raise ValueError(f"crdt_cart has no option {', '.join(sorted(unknown))}; it has: {', '.join(known)}")
-        return cls(**options)
+        return from_options(cls, "crdt_cart", options)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from reference_systems.kit.options import from_options
+
 __all__ = ["Config"]
 
 
@@ -60,11 +62,7 @@ class Config:
         Raises:
             ValueError: An option that does not exist, or a value out of range.
         """
-        known = [field.name for field in fields(cls)]
-        unknown = [name for name in options if name not in known]
-        if unknown:
-            raise ValueError(f"gossip_ring has no option {', '.join(sorted(unknown))}; it has: {', '.join(known)}")
-        return cls(**options)
+        return from_options(cls, "gossip_ring", options)
 
     @property
     def period_s(self) -> float:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from reference_systems.kit.options import from_options
+
 __all__ = ["EACH", "Config", "Placement"]
 
 EACH = "each"
@@ -66,11 +68,7 @@ class Config:
         Raises:
             ValueError: An option that does not exist, or a value out of range.
         """
-        known = [field.name for field in fields(cls)]
-        unknown = [name for name in options if name not in known]
-        if unknown:
-            raise ValueError(f"payments_2pc has no option {', '.join(sorted(unknown))}; it has: {', '.join(known)}")
-        return cls(**options)
+        return from_options(cls, "payments_2pc", options)
 
     def acknowledged(self, commit: bool) -> bool:
         """Whether participants force and acknowledge this decision: the one that is not presumed."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from reference_systems.kit.options import from_options
+
 __all__ = ["Config"]
 
 _MAY_BE_ZERO = ("snapshot_keep_entries", "pre_vote", "lease_ms", "lease_drift", "voters")
@@ -79,11 +81,7 @@ class Config:
         Raises:
             ValueError: An option that does not exist, or a value out of range.
         """
-        known = [field.name for field in fields(cls)]
-        unknown = [name for name in options if name not in known]
-        if unknown:
-            raise ValueError(f"raft_kv has no option {', '.join(sorted(unknown))}; it has: {', '.join(known)}")
-        return cls(**options)
+        return from_options(cls, "raft_kv", options)
 
     @property
     def election_s(self) -> tuple[float, float]:
