@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from pytest_coordchaos import Live, NodeProbe, Port, System, ready_when
 from reference_systems.gossip_ring.client import client
 from reference_systems.gossip_ring.config import Config
@@ -17,11 +15,9 @@ from reference_systems.gossip_ring.messages import (
     STATUS_OK,
 )
 from reference_systems.gossip_ring.workloads import lookups
-from reference_systems.kit.asking import Asking
+from reference_systems.kit.asking import ask_probed
 
 __all__ = ["system"]
-
-_STATUS_TIMEOUT_S = 1.0
 
 
 def system(nodes: int = 5, **options: float) -> System:
@@ -60,9 +56,4 @@ def system(nodes: int = 5, **options: float) -> System:
 
 async def _answers(probe: NodeProbe) -> bool:
     """It answers on its client port: also a member that nobody lets in yet is up."""
-    async with asyncio.timeout(_STATUS_TIMEOUT_S):
-        asking = Asking(probe.name, *await probe.open("client"))
-        try:
-            return bool(await asking.ask(STATUS, STATUS_OK))
-        finally:
-            asking.close()
+    return bool(await ask_probed(probe, STATUS, STATUS_OK))

@@ -8,9 +8,10 @@ from typing import Any
 
 from reference_systems.kit.frames import Frame, FrameDecoder, encode
 
-__all__ = ["Asking"]
+__all__ = ["Asking", "ask_probed"]
 
 _READ_BYTES = 65536
+_STATUS_TIMEOUT_S = 1.0
 
 
 class Asking:
@@ -52,3 +53,18 @@ class Asking:
     def close(self) -> None:
         """End it now."""
         self._writer.transport.abort()
+
+
+async def ask_probed(probe: Any, kind: int, answered_by: int) -> dict[str, Any]:
+    """What the node of a probe (`NodeProbe`) answers on its client port to a frame of class `kind`, within a second.
+
+    Raises:
+        OSError: It does not answer.
+        ValueError: It answers nonsense.
+    """
+    async with asyncio.timeout(_STATUS_TIMEOUT_S):
+        asking = Asking(probe.name, *await probe.open("client"))
+        try:
+            return await asking.ask(kind, answered_by)
+        finally:
+            asking.close()

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from pytest_coordchaos import Live, NodeProbe, Port, System, ready_when
-from reference_systems.kit.asking import Asking
+from reference_systems.kit.asking import ask_probed
 from reference_systems.payments_2pc.client import client
 from reference_systems.payments_2pc.config import EACH, Config, Placement
 from reference_systems.payments_2pc.messages import BACKGROUND, CLIENT_CLASSES, PEER_CLASSES, STATUS, STATUS_OK
 from reference_systems.payments_2pc.workload import transfers
 
 __all__ = ["status", "system"]
-
-_STATUS_TIMEOUT_S = 1.0
 
 
 def system(nodes: int = 3, **options: Any) -> System:
@@ -63,12 +60,7 @@ async def status(probe: NodeProbe) -> Mapping[str, Any]:
         OSError: It does not answer.
         ValueError: It answers nonsense.
     """
-    async with asyncio.timeout(_STATUS_TIMEOUT_S):
-        asking = Asking(probe.name, *await probe.open("client"))
-        try:
-            return await asking.ask(STATUS, STATUS_OK)
-        finally:
-            asking.close()
+    return await ask_probed(probe, STATUS, STATUS_OK)
 
 
 async def _answers(probe: NodeProbe) -> bool:

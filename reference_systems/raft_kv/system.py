@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from pytest_coordchaos import Live, NodeProbe, Port, System, ready_when
-from reference_systems.kit.asking import Asking
+from reference_systems.kit.asking import ask_probed
 from reference_systems.raft_kv.client import client
 from reference_systems.raft_kv.config import Config
 from reference_systems.raft_kv.wire import BACKGROUND, CLIENT_CLASSES, PEER_CLASSES, STATUS, STATUS_OK
 from reference_systems.raft_kv.workloads import reconfigure, register
 
 __all__ = ["status", "system"]
-
-_STATUS_TIMEOUT_S = 1.0
 
 
 def system(nodes: int = 3, **options: float) -> System:
@@ -54,12 +51,7 @@ async def status(probe: NodeProbe) -> Mapping[str, Any]:
         OSError: It does not answer.
         ValueError: It answers nonsense.
     """
-    async with asyncio.timeout(_STATUS_TIMEOUT_S):
-        asking = Asking(probe.name, *await probe.open("client"))
-        try:
-            return await asking.ask(STATUS, STATUS_OK)
-        finally:
-            asking.close()
+    return await ask_probed(probe, STATUS, STATUS_OK)
 
 
 async def _knows_leader(probe: NodeProbe) -> bool:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
 from pytest_coordchaos import Call, Request, Workload, assert_caught
 from pytest_coordchaos.cost.ledger import Ledger
 from pytest_coordchaos.live_cluster import LiveCluster
-from pytest_coordchaos.runtimes.sim import fences, patches
 from pytest_coordchaos.simulation.explore import explore
 from pytest_coordchaos.simulation.scenario import Progress, Scenario
 from pytest_coordchaos.simulation.world import Model, World
@@ -44,15 +42,6 @@ FAULTS = (
 )
 
 
-@pytest.fixture(scope="module")
-def _simulated() -> Iterator[None]:
-    patches.install()
-    fences.install()
-    yield
-    fences.uninstall()
-    patches.uninstall()
-
-
 async def _ask(world: World, cluster: LiveCluster, requests: list[Request], node: str) -> None:
     """One client asks one node."""
     workload = Workload(name="asked", requests=lambda rng: iter(requests), clients=1)
@@ -64,7 +53,7 @@ def _adds(count: int) -> list[Request]:
     return [Request(f="add", key=f"item{number}", value=1) for number in range(count)]
 
 
-@pytest.mark.usefixtures("_simulated")
+@pytest.mark.usefixtures("simulated")
 def test_an_operation_asks_no_other_node_and_a_write_forces_once() -> None:
     world = World(system(nodes=3), 1, model=Model.unit())
 
@@ -81,7 +70,7 @@ def test_an_operation_asks_no_other_node_and_a_write_forces_once() -> None:
     assert costs == {("add", 0, 1): 25, ("remove", 0, 1): 1, ("read", 0, 0): 1}
 
 
-@pytest.mark.usefixtures("_simulated")
+@pytest.mark.usefixtures("simulated")
 def test_an_operation_asked_twice_is_done_once_also_across_a_crash() -> None:
     """What a client does that got no answer: it asks the same node again, under the same id."""
     world = World(system(nodes=3), 1, model=Model.unit())
@@ -122,7 +111,7 @@ def _delta_bytes(ledger: Ledger) -> int:
     return sum(message.size_bytes for message in ledger.messages if message.message_class == "delta")
 
 
-@pytest.mark.usefixtures("_simulated")
+@pytest.mark.usefixtures("simulated")
 def test_a_sync_costs_what_is_new_whatever_is_in_the_cart() -> None:
     """Slope of bytes against items: 0 for deltas (a number or two gets longer); a node that begins anew needs everything."""
     sizes = {}
@@ -149,7 +138,7 @@ async def _spreading_ms(world: World, name: str) -> float:
     return max(time_ns for node, time_ns in first.items() if node != name) / 1e6 - asked_ns / 1e6
 
 
-@pytest.mark.usefixtures("_simulated")
+@pytest.mark.usefixtures("simulated")
 @pytest.mark.parametrize(("nodes", "hops"), [(3, 1), (12, 2)])
 def test_an_add_is_everywhere_after_as_many_periods_as_it_has_hops(nodes: int, hops: int) -> None:
     """A hop takes at most a period, a delay and the forced write."""

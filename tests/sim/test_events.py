@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 
 from pytest_coordchaos.faults.triggers import parse_trigger
 from pytest_coordchaos.live_cluster import LiveCluster
 from pytest_coordchaos.run import InvariantRequest, TestRequest
-from pytest_coordchaos.runtimes.sim import fences, patches
 from pytest_coordchaos.simulation.scenario import Scenario, SeedResult, perform
 from pytest_coordchaos.simulation.world import World
 from pytest_coordchaos.workloads.register import register
@@ -20,13 +18,7 @@ from tests.systems.machine_rig import SYSTEM, ask
 RAFT = system(nodes=3, election_min_ms=300, election_max_ms=600, heartbeat_ms=100)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _installed() -> Iterator[None]:
-    patches.install()
-    fences.install()
-    yield
-    fences.uninstall()
-    patches.uninstall()
+pytestmark = pytest.mark.usefixtures("simulated")
 
 
 def _story(world: World, story: object) -> None:

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from pytest_coordchaos.cost.ledger import ForcedWrite, Ledger, LinkId, Message
 from pytest_coordchaos.cost.transcript import transcript
-from pytest_coordchaos.runtimes.sim import fences, patches
 from tests.sim.golden import GOLDEN, TRACES, fresh
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _installed() -> Iterator[None]:
-    patches.install()
-    fences.install()
-    yield
-    fences.uninstall()
-    patches.uninstall()
+pytestmark = pytest.mark.usefixtures("simulated")
 
 
 @pytest.mark.parametrize("name", GOLDEN)

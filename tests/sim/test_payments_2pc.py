@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -12,7 +12,6 @@ from pytest_coordchaos import Call, Failed, Lose, Request, System
 from pytest_coordchaos.cost.critical_path import CriticalPath
 from pytest_coordchaos.cost.ledger import Ledger
 from pytest_coordchaos.mutants.asserting import assert_caught
-from pytest_coordchaos.runtimes.sim import fences, patches
 from pytest_coordchaos.simulation.explore import explore
 from pytest_coordchaos.simulation.scenario import Progress, Scenario
 from pytest_coordchaos.simulation.world import Model, World
@@ -44,13 +43,7 @@ EVERYTHING = (
 _MUTANT = {mutant.name: mutant for mutant in MUTANTS.mutants}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _installed() -> Iterator[None]:
-    patches.install()
-    fences.install()
-    yield
-    fences.uninstall()
-    patches.uninstall()
+pytestmark = pytest.mark.usefixtures("simulated")
 
 
 class Cost:

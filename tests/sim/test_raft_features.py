@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -11,7 +11,6 @@ import pytest
 from pytest_coordchaos.errors import Failed
 from pytest_coordchaos.faults.model import Partition
 from pytest_coordchaos.live_cluster import LiveCluster
-from pytest_coordchaos.runtimes.sim import fences, patches
 from pytest_coordchaos.simulation.world import Model, World
 from pytest_coordchaos.workloads.driver import drive
 from pytest_coordchaos.workloads.model import Call, Request
@@ -22,13 +21,7 @@ from reference_systems.raft_kv.workloads import register
 Story = Callable[[World, LiveCluster], Awaitable[Any]]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _installed() -> Iterator[None]:
-    patches.install()
-    fences.install()
-    yield
-    fences.uninstall()
-    patches.uninstall()
+pytestmark = pytest.mark.usefixtures("simulated")
 
 
 def tell(story: Story, nodes: int = 5, **options: float) -> Any:

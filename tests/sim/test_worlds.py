@@ -6,7 +6,6 @@ import asyncio
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -15,7 +14,6 @@ from pytest_coordchaos.cost.critical_path import CriticalPath
 from pytest_coordchaos.faults.model import Pause
 from pytest_coordchaos.live_cluster import LiveCluster
 from pytest_coordchaos.runtimes.base import NodeState
-from pytest_coordchaos.runtimes.sim import fences, patches
 from pytest_coordchaos.simulation.scenario import Progress, Scenario, perform
 from pytest_coordchaos.simulation.world import Model, World
 from pytest_coordchaos.system.liveness import Live
@@ -27,13 +25,7 @@ FIVE = system(nodes=5, election_min_ms=300, election_max_ms=600, heartbeat_ms=10
 FAULTS = ("partition:halves", "partition:majorities-ring", "kill:leader", "kill:one", "pause:one", "slow:20")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _installed() -> Iterator[None]:
-    patches.install()
-    fences.install()
-    yield
-    fences.uninstall()
-    patches.uninstall()
+pytestmark = pytest.mark.usefixtures("simulated")
 
 
 async def _load(world: World, cluster: LiveCluster, *, operations: int, read_share: float) -> None:
