@@ -11,10 +11,12 @@ from dataclasses import replace
 import pytest
 
 from pytest_coordchaos.cost.critical_path import CriticalPath
-from pytest_coordchaos.faults.model import Pause
+from pytest_coordchaos.faults.model import Partition, Pause
+from pytest_coordchaos.faults.plan import draw
 from pytest_coordchaos.live_cluster import LiveCluster
+from pytest_coordchaos.run import Run, TestRequest
 from pytest_coordchaos.runtimes.base import NodeState
-from pytest_coordchaos.simulation.scenario import Progress, Scenario, perform
+from pytest_coordchaos.simulation.scenario import Progress, Scenario, perform, perform_one
 from pytest_coordchaos.simulation.world import Model, World
 from pytest_coordchaos.system.liveness import Live
 from pytest_coordchaos.workloads.driver import drive
@@ -191,3 +193,27 @@ def test_a_script_runs_beside_the_load_and_what_it_left_in_force_is_undone() -> 
     assert [fault.words.split()[0] for fault in run.faults] == ["kill", "pause"]
     assert all(fault.end_ns is not None for fault in run.faults)
     assert run.start_ns < run.faults[0].start_ns < run.history.operations[-1].invoke_ns < run.end_ns
+
+
+def test_while_a_fault_is_held_by_hand_nodes_are_asked_once_and_agreement_is_not_demanded() -> None:
+    """The node that is cut off cannot agree: nobody waits for it, and what needs it is not judged."""
+    three = system(nodes=3)
+    workload = three.workloads["register"](operations=20)
+    world = World(three, 1)
+
+    async def story() -> tuple[Run, int]:
+        cluster = await world.start()
+        leader = await cluster.wait_role("leader", 10)
+        rest = frozenset(cluster.nodes) - {leader}
+        await cluster.apply(Partition((frozenset({leader}), rest)))
+        plan = draw((), cluster.nodes, 2.0, 1)
+        run = await perform_one(world, cluster, workload, plan, TestRequest(test="", seed=1), 1, {})
+        return run, world.clock.now_ns()
+
+    run, end_ns = world.run(story())
+    world.close()
+
+    assert {verdict.name for verdict in run.verdicts} == {"linearizable", "election-safety", "replicas-agree"}
+    assert [note for note in run.notes if note.startswith("not judged: caught-up; in force to the end: partition")]
+    assert Counter(op.node for op in run.history if op.f == "state") == dict.fromkeys(three.node_names, 1)
+    assert end_ns - run.start_ns < 5e9
