@@ -129,7 +129,7 @@ def explore(
     ordered = [found[seed] for seed in sorted(found)]
     failing = next((pair for pair in ordered if pair[0].verdict != "held"), None)
     twice = [result for place, (result, _) in enumerate(ordered) if sample and place % sample == sample - 1]
-    twice = [*([failing[0]] if failing else []), *twice]
+    twice = twice if failing is None else [failing[0], *(result for result in twice if result is not failing[0])]
     return Exploration(
         results=tuple(result for result, _ in ordered),
         nodes=nodes,

@@ -143,6 +143,15 @@ def test_a_missed_mutant_fails_a_test_and_a_caught_one_brings_its_run() -> None:
     assert run.history.operations
 
 
+def test_a_violation_that_the_mutant_does_not_name_is_not_its_catch() -> None:
+    """Whatever else goes wrong: the invariant that was named did not notice."""
+    slow = replace(FORGETFUL, budgets={"p99_ms": 1000.0}, caught_by=("p99_ms",), seeds=2)
+    (found,) = score([(SUITE, slow)], control=0)
+
+    assert not found.caught
+    assert "linearizable: violated" in found.said
+
+
 async def _pause(cluster: LiveCluster, rng: random.Random) -> None:
     paused = await cluster.apply(Pause("a"))
     await cluster.clock.sleep(0.2)
