@@ -163,17 +163,20 @@ def archive(directory: str, files: Mapping[str, str]) -> bytes:
 
 
 def read_text(client: docker.APIClient, id: str, path: str) -> str | None:
-    """A text file of a container; None: there is none."""
+    """A text file of a container; None: there is none, or it was being replaced. It may be cut short by that too."""
     from docker.errors import NotFound
 
     try:
         chunks, _ = client.get_archive(id, path)
     except NotFound:
         return None
-    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
-        (entry,) = tar.getmembers()
-        file = tar.extractfile(entry)
-        return None if file is None else file.read().decode()
+    try:
+        with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
+            (entry,) = tar.getmembers()
+            file = tar.extractfile(entry)
+            return None if file is None else file.read().decode()
+    except tarfile.TarError:
+        return None
 
 
 def follow(engine: Engine, id: str, log: Path, on_death: Callable[[Death], None]) -> None:

@@ -112,11 +112,20 @@ class MachineOrders:
     async def _answer(self, node: str, order: _Order) -> MachineProbe:
         deadline = asyncio.get_running_loop().time() + _ANSWER_S
         while asyncio.get_running_loop().time() < deadline and self._state(node) is NodeState.RUNNING:
-            said: dict[str, Any] = json.loads(await self._get(node, _SEEN) or "{}")
+            said = _read(await self._get(node, _SEEN))
             if said.get("number") == order.number:
                 return _judge(node, order, said)
             await asyncio.sleep(_LOOK_S)
         return MachineProbe(ok=False, observed=f"{node} did not say within {_ANSWER_S:g} s what it sees of its machine")
+
+
+def _read(text: str | None) -> dict[str, Any]:
+    """What a node said; nothing, if only a part of it came: an engine that copies a replaced file keeps to the old one's size."""
+    try:
+        said: dict[str, Any] = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return said
 
 
 def _judge(node: str, order: _Order, said: dict[str, Any]) -> MachineProbe:
