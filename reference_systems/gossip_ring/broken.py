@@ -173,6 +173,13 @@ class QuietJoin(Swim):
         return len(self.members.present()) <= 2
 
 
+class Islander(Swim):
+    """S17: seeds are asked only by who is alone."""
+
+    def look_for_islands(self) -> None:
+        """Who has company looks for nobody else."""
+
+
 class WallClock(GossipNode):
     """S13: timeouts count on the wall clock."""
 
@@ -236,6 +243,7 @@ SWIMS: Mapping[str, type[Swim]] = MappingProxyType(
         "S14": ShortMemory,
         "S15": NoRejoin,
         "S16": QuietJoin,
+        "S17": Islander,
     }
 )
 NODES: Mapping[str, type[GossipNode]] = MappingProxyType({"S13": WallClock, "H1": ModuloRing, "H2": OnePoint, "H3": OwnHash})

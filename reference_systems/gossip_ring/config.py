@@ -23,7 +23,7 @@ class Config:
         suspicion_factor: A suspect is declared dead after this times log2(n + 1) periods without a refutation.
         retransmit_factor: An update rides on this times log2(n + 1) messages of each member that learned it.
         sync_periods: Every so many periods the whole view is exchanged with one living member.
-        reconnect_periods: Every so many periods, as long as there are any, with one that was declared dead.
+        reconnect_periods: Every so many periods, as long as there are any, with one declared dead, and with an unknown seed.
         tombstone_periods: The dead are forgotten after so many.
         seeds: The first so many nodes of the System are asked by those who join.
         points: Virtual nodes of each member on the ring.

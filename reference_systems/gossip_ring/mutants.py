@@ -9,7 +9,13 @@ from types import MappingProxyType
 from typing import Any
 
 from pytest_coordchaos import Mutant, MutantSuite, System, Workload
-from reference_systems.gossip_ring.schedules import crash_after_clock_steps, crash_on_slow_links, crashes, cut_one_way
+from reference_systems.gossip_ring.schedules import (
+    crash_after_clock_steps,
+    crash_on_slow_links,
+    crashes,
+    cut_one_way,
+    start_on_islands,
+)
 from reference_systems.gossip_ring.system import system
 from reference_systems.gossip_ring.workloads import lookups
 
@@ -147,6 +153,13 @@ MUTANTS = MutantSuite(
             seconds=5,
         ),
         _mutant("S16", "only seeds let somebody in, and they tell nobody", ("membership-agreement",), seconds=3),
+        _mutant(
+            "S17",
+            "seeds are asked only by who is alone: islands of the start never find each other",
+            ("membership-agreement",),
+            script=start_on_islands(apart_s=2),
+            seconds=4,
+        ),
         _mutant(
             "H1",
             "the owner is the hash modulo the number of members",

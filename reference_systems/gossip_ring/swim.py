@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from reference_systems.gossip_ring.config import Config
@@ -120,7 +120,7 @@ class Swim:
             self.send(target, Ping(seq=self.probe.seq), tell=target)
 
     def keep_views_together(self) -> None:
-        """The whole view is exchanged: with one of those present, with one of the dead, and alone with a seed."""
+        """The whole view is exchanged: with one present, one of the dead, a seed never heard of; alone, with seeds only."""
         present = self.members.others(State.ALIVE, State.SUSPECT)
         if not present:
             self.join()
@@ -128,6 +128,12 @@ class Swim:
             self._sync_with(present)
         if self.periods % self.config.reconnect_periods == 0:
             self._sync_with(self.members.others(State.DEAD))
+            if present:
+                self.look_for_islands()
+
+    def look_for_islands(self) -> None:
+        """Members that found each other before they found a seed are an island until somebody asks across."""
+        self._sync_with([seed for seed in self.seeds if self.members.get(seed) is None])
 
     # What happens
 
@@ -284,16 +290,9 @@ class Swim:
         """Send with updates; who is taken for suspect or gone is told so in any case, that it can refute."""
         known = self.members.get(tell)
         first = (known,) if known is not None and known.state is not State.ALIVE else ()
-        self._messages.append((peer, message_with(message, self.rumours.take(first))))
+        self._messages.append((peer, replace(message, updates=self.rumours.take(first))))
 
     def next_seq(self) -> int:
         """A number no other probe of this life has."""
         self._seq += 1
         return self._seq
-
-
-def message_with(message: Message, updates: tuple[Update, ...]) -> Message:
-    """The same message with these updates."""
-    if isinstance(message, PingReq):
-        return PingReq(seq=message.seq, target=message.target, updates=updates)
-    return Ping(seq=message.seq, updates=updates) if isinstance(message, Ping) else Ack(seq=message.seq, updates=updates)

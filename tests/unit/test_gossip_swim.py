@@ -30,6 +30,19 @@ def test_members_find_each_other_through_any_seed_and_then_cost_two_messages_a_p
 
 
 @pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("islands", [("n1 n3 n5", "n2 n4"), ("n1", "n2", "n3", "n4 n5"), ("n1 n2 n3", "n4 n5")])
+def test_islands_that_never_knew_of_each_other_find_each_other_through_seeds(islands: tuple[str, ...], seed: int) -> None:
+    island_of = {name: island for island in islands for name in island.split()}
+    group = Group(5, seed=seed, known=False)
+    group.lost = lambda sender, receiver: island_of[sender] != island_of[receiver]
+    group.run(3)
+    assert {frozenset(view) for view in group.views()} != {frozenset(group.names)}
+    group.lost = lambda sender, receiver: False
+    group.run(4 * group.config.reconnect_periods * PERIOD_S)
+    assert {frozenset(view) for view in group.views()} == {frozenset(group.names)}
+
+
+@pytest.mark.parametrize("seed", range(10))
 def test_a_crash_is_suspected_declared_and_known_to_all_in_the_promised_times(seed: int) -> None:
     group = Group(7, seed=seed)
     promises = group.config.promises(7)
