@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +26,7 @@ from pytest_coordchaos.runtimes.sim.loop import SimLoop
 from pytest_coordchaos.runtimes.sim.network import PROBE_HOST, Network
 from pytest_coordchaos.runtimes.sim.relay import SimRelay
 from pytest_coordchaos.runtimes.sim.runtime import Life, Program, SimRuntime
-from pytest_coordchaos.runtimes.sim.tape import Tape
+from pytest_coordchaos.runtimes.sim.tape import Stream, Tape
 from pytest_coordchaos.simulation.witness import WitnessLoop
 from pytest_coordchaos.system.model import System
 from pytest_coordchaos.wiring import Home, Layout, edges, node_specs
@@ -46,22 +47,24 @@ class Model:
         network: Latencies and losses.
         disk: How long forced writes take.
         clocks: How wrong clocks are.
+        boot_ns: A program begins to run within this after its start; until then its machine refuses connections.
     """
 
     network: NetworkModel = field(default_factory=NetworkModel)
     disk: DiskModel = field(default_factory=DiskModel)
     clocks: ClockModel = field(default_factory=ClockModel)
+    boot_ns: int = 100_000_000
 
     @classmethod
     def unit(cls) -> Model:
         """Links between nodes take one millisecond, all else is free: latencies count sequential delays."""
-        return cls(network=NetworkModel.unit(), disk=DiskModel.free(), clocks=ClockModel.exact())
+        return cls(network=NetworkModel.unit(), disk=DiskModel.free(), clocks=ClockModel.exact(), boot_ns=0)
 
     @classmethod
     def counting(cls, unit_ns: int = 1_000_000) -> Model:
         """As `unit`, and forced writes take a thousandth: a time says how many delays and forced writes came before it."""
         disk = DiskModel(sync_ns=unit_ns // WRITES_PER_DELAY, sync_jitter_ns=0, sync_tail_ns=0)
-        return cls(network=NetworkModel.unit(unit_ns), disk=disk, clocks=ClockModel.exact())
+        return cls(network=NetworkModel.unit(unit_ns), disk=disk, clocks=ClockModel.exact(), boot_ns=0)
 
 
 class SimClock:
@@ -118,7 +121,8 @@ class World:
         self.network = Network(self.loop, ledger, model.network, self.tape.network, system.node_names, ports)
         self.loop.network = self.network
         disks = {name: SimDisk(self.loop, name, model.disk, self.tape.disk, ledger) for name in system.node_names}
-        self.runtime = SimRuntime(self.loop, self.network, programs_of(system), disks)
+        boot_s = partial(_drawn_s, model.boot_ns, self.tape.boots)
+        self.runtime = SimRuntime(self.loop, self.network, programs_of(system), disks, boot_s)
         self.disks = disks
         for disk in disks.values() if system.coroutines else ():
             disk.files = FileTree(disk)
@@ -175,6 +179,10 @@ class World:
         for disk in self.disks.values():
             if disk.files is not None:
                 disk.files.close()
+
+
+def _drawn_s(bound_ns: int, draws: Stream) -> float:
+    return draws.below(bound_ns) / 1e9 if bound_ns else 0.0
 
 
 def port_numbers(system: System) -> dict[tuple[str, str], int]:

@@ -16,7 +16,7 @@ import pytest
 from pytest_coordchaos.errors import CapabilityError
 from pytest_coordchaos.runtimes.base import NodeSpec
 from pytest_coordchaos.runtimes.sim import fences, opening, patches
-from pytest_coordchaos.simulation.world import World
+from pytest_coordchaos.simulation.world import Model, World
 from pytest_coordchaos.system.model import System
 
 
@@ -51,7 +51,7 @@ def tell(story: Callable[[World], Awaitable[None]], seed: int = 1, **work: Calla
         return stays
 
     before = set(os.listdir(tempfile.gettempdir()))
-    world = World(System.from_coroutines({name: main(one) for name, one in work.items()}), seed)
+    world = World(System.from_coroutines({name: main(one) for name, one in work.items()}), seed, model=Model(boot_ns=0))
     try:
         world.run(story(world), limit_s=1000)  # type: ignore[arg-type]  # stories are coroutine functions
     finally:

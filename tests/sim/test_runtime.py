@@ -11,7 +11,7 @@ import pytest
 from pytest_coordchaos.errors import CapabilityError
 from pytest_coordchaos.runtimes.base import Capability, NodeSpec
 from pytest_coordchaos.runtimes.sim import fences, patches
-from pytest_coordchaos.simulation.world import World
+from pytest_coordchaos.simulation.world import Model, World
 from pytest_coordchaos.system.model import Port, System
 
 Story = Callable[[World], Awaitable[None]]
@@ -138,3 +138,40 @@ def test_what_is_declared() -> None:
 def test_a_system_of_real_programs_is_refused() -> None:
     with pytest.raises(CapabilityError, match="a real program cannot run in sim"):
         World(System(nodes=1, command=["sleep", "1"]), 1)
+
+
+async def begins() -> None:
+    """Says when it began."""
+    print(asyncio.get_running_loop().time())
+    await asyncio.sleep(10**6)
+
+
+def _began(seed: int, model: Model) -> dict[str, float]:
+    """After how many seconds each of three programs began."""
+    names = ("n1", "n2", "n3")
+    world = World(System.from_coroutines(dict.fromkeys(names, begins)), seed, model=model)
+
+    async def story() -> dict[str, float]:
+        start_s = asyncio.get_running_loop().time()
+        for name in names:
+            await world.runtime.launch(NodeSpec(name=name, argv=(), directory=None))  # type: ignore[arg-type]  # as SPEC
+        await asyncio.sleep(1)
+        return {name: float(world.runtime.log(name)) - start_s for name in names}
+
+    fences.install()
+    try:
+        return world.run(story(), limit_s=1000)
+    finally:
+        world.close()
+        fences.uninstall()
+
+
+def test_programs_begin_in_a_drawn_order_within_the_time_that_the_model_says() -> None:
+    began = [_began(seed, Model(clocks=Model.unit().clocks)) for seed in range(20)]
+    assert all(0 <= seconds <= 0.1 for one in began for seconds in one.values())
+    assert len({tuple(sorted(one, key=one.__getitem__)) for one in began}) > 1
+    assert began[3] == _began(3, Model(clocks=Model.unit().clocks))
+
+
+def test_programs_begin_at_once_where_the_model_is_exact() -> None:
+    assert _began(1, Model.unit()) == {"n1": 0.0, "n2": 0.0, "n3": 0.0}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import traceback
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,7 @@ class SimRuntime:
     Args:
         programs: What each node runs.
         disks: Each machine's disk.
+        boot_s: Draws how many seconds a program takes to begin; None: none.
     """
 
     name = "sim"
@@ -68,11 +71,19 @@ class SimRuntime:
         }
     )
 
-    def __init__(self, loop: Kernel, network: Network, programs: Mapping[str, Program], disks: Mapping[str, SimDisk]) -> None:
+    def __init__(
+        self,
+        loop: Kernel,
+        network: Network,
+        programs: Mapping[str, Program],
+        disks: Mapping[str, SimDisk],
+        boot_s: Callable[[], float] | None = None,
+    ) -> None:
         self._loop = loop
         self._network = network
         self._programs = programs
         self._disks = disks
+        self._boot_s = boot_s
         self._lives: dict[str, SimNode] = {}
         self._clocks = {name: NodeClock() for name in programs}
         self._logs: dict[str, list[str]] = {name: [] for name in programs}
@@ -90,11 +101,11 @@ class SimRuntime:
             raise UsageError(f"launch({spec.name!r}): the node is alive; kill it first")
         check_files(spec)
         before, log = self._lives.get(spec.name), self._logs[spec.name]
-        life = 0 if before is None else before.incarnation + 1
+        incarnation = 0 if before is None else before.incarnation + 1
         if before is not None:
-            log.append(f"--- coordchaos: {spec.name} is started again (start {life + 1}) ---\n")
-        number = 1 + list(self._programs).index(spec.name) + life * len(self._programs)
-        node = SimNode(spec.name, life, number, self._clocks[spec.name])
+            log.append(f"--- coordchaos: {spec.name} is started again (start {incarnation + 1}) ---\n")
+        number = 1 + list(self._programs).index(spec.name) + incarnation * len(self._programs)
+        node = SimNode(spec.name, incarnation, number, self._clocks[spec.name])
         node.output = log
         self._lives[spec.name] = node
         self._network.lives.append(node)
@@ -102,11 +113,19 @@ class SimRuntime:
         self._network.booted(spec.name)
         context = Context()
         context.run(NODE.set, node)
-        work = self._programs[spec.name](
-            Life(node=node, spec=spec, disk=self._disks[spec.name], wall=lambda: node.clock.wall_ns(self._loop.now_ns) / 1e9)
-        )
-        task = self._loop.create_task(work, name=f"{spec.name}#{life}", context=context)
+        task = self._loop.create_task(self._live(node, spec), name=f"{spec.name}#{incarnation}", context=context)
         task.add_done_callback(lambda task: self._ended(node, task), context=Context())
+
+    async def _live(self, node: SimNode, spec: NodeSpec) -> None:
+        """A life, from the moment on at which the process is there: its program takes a while to begin."""
+        wait_s = self._boot_s() if self._boot_s else 0.0
+        if wait_s:
+            await asyncio.sleep(wait_s)
+        wall = partial(self._wall, node)
+        await self._programs[node.name](Life(node=node, spec=spec, disk=self._disks[node.name], wall=wall))
+
+    def _wall(self, node: SimNode) -> float:
+        return node.clock.wall_ns(self._loop.now_ns) / 1e9
 
     def _ended(self, node: SimNode, task: Any) -> None:
         """Its main returned or raised: the process is over, whatever else it had running."""

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 
 __all__ = ["STREAMS", "Stream", "Tape"]
 
-STREAMS = ("clocks", "disk", "faults", "network")
-"""What is drawn: offsets and rates of clocks; sync times and lost writes; how nodes die; latencies, losses, resets."""
+STREAMS = ("boots", "clocks", "disk", "faults", "network")
+"""How soon programs begin; offsets and rates of clocks; sync times, lost writes; how nodes die; latencies, losses, resets."""
 
 
 class Stream:
@@ -52,12 +52,13 @@ class Tape:
         keep: Keep the choices made, for `recorded`.
     """
 
-    __slots__ = ("_streams", "clocks", "disk", "faults", "network")
+    __slots__ = ("_streams", "boots", "clocks", "disk", "faults", "network")
 
     def __init__(self, seed: int, given: Mapping[str, Sequence[int]] | None = None, *, keep: bool = False) -> None:
         def stream(name: str) -> Stream:
             return Stream(f"{seed}/{name}", None if given is None else given.get(name, ()), keep=keep)
 
+        self.boots = stream("boots")
         self.clocks = stream("clocks")
         self.disk = stream("disk")
         self.faults = stream("faults")
@@ -68,8 +69,3 @@ class Tape:
     def recorded(self) -> dict[str, tuple[int, ...]]:
         """The choices made, by stream; empty where they are not kept."""
         return {name: tuple(stream.record or ()) for name, stream in self._streams.items()}
-
-    @property
-    def position(self) -> tuple[int, ...]:
-        """How many choices of each stream were made, in the order of `STREAMS`."""
-        return tuple(self._streams[name].drawn for name in STREAMS)
