@@ -160,3 +160,6 @@ class Run:
     def status(self) -> Status:
         """The worst verdict; unknown when there is none."""
         return worst(self.verdicts)
+
+    def __repr__(self) -> str:
+        return f"<Run of {self.system}: {self.status}, {len(self.history)} operations, seed {self.seed}>"

@@ -94,6 +94,13 @@ class Exploration:
         ]
         return "\n".join(lines if failed is None else [f"seed {failed.seed} {failed.verdict}: {failed.summary}", *lines])
 
+    def __str__(self) -> str:
+        return self.summary
+
+    def __repr__(self) -> str:
+        said = "all held" if self.failed is None else f"seed {self.failed.seed} {self.failed.verdict}"
+        return f"<Exploration of {len(self.results)} seeds: {said}>"
+
 
 def explore(
     scenario: What,

@@ -6,9 +6,9 @@ import random
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from pytest_coordchaos import Cut, Jump, Partition, Slow
+from pytest_coordchaos import Cut, Jump, Slow
 
-__all__ = ["Script", "crash_after_clock_steps", "crash_on_slow_links", "crashes", "cut_one_way", "start_on_islands"]
+__all__ = ["Script", "crash_after_clock_steps", "crash_on_slow_links", "crashes", "cut_one_way"]
 
 Script = Callable[[Any, random.Random], Coroutine[Any, Any, None]]
 
@@ -68,20 +68,5 @@ def crash_after_clock_steps(*, step_s: float, down_s: float, up_s: float) -> Scr
         for step in steps:
             await step.undo()
         await crashes(times=1, down_s=down_s, up_s=up_s)(cluster, rng)
-
-    return script
-
-
-def start_on_islands(*, apart_s: float) -> Script:
-    """All members lose their memory, and come back on two islands, each with a seed; then the islands are joined."""
-
-    async def script(cluster: Any, rng: random.Random) -> None:
-        nodes = cluster.nodes
-        kills = [await cluster.kill(node) for node in nodes]
-        apart = await cluster.apply(Partition((frozenset(nodes[::2]), frozenset(nodes[1::2]))))
-        for kill in kills:
-            await kill.undo()
-        await cluster.clock.sleep(apart_s)
-        await apart.undo()
 
     return script

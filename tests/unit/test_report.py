@@ -102,6 +102,12 @@ def test_long_lists_of_faults_are_cut_and_say_so() -> None:
     assert "  pause n7, 0.00 s to the end\n  ...and 3 more\nSeed: 7" in text
 
 
+def test_a_run_is_named_in_a_line() -> None:
+    """Its records can be megabytes, and pytest shows what an assertion compared."""
+    assert repr(replace(RUN, verdicts=())).startswith(f"<Run of {RUN.system}: unknown, ")
+    assert len(repr(RUN)) < 100
+
+
 def test_a_failure_says_where_the_files_of_its_cluster_lie() -> None:
     text = failure_text([replace(RUN, directory="/tmp/x/kv-1")], seed=7, allow_unknown=False)
 

@@ -43,3 +43,5 @@ def test_the_summary_names_what_was_exercised_and_what_never() -> None:
     )
 
     assert "faults: lose 1, slow 6 (in 2 combinations); never: pause:one\n" in found.summary
+    assert str(found) == found.summary
+    assert repr(found) == "<Exploration of 4 seeds: all held>"
