@@ -1,6 +1,6 @@
 """What the gossip ring costs and how soon it sees a crash, in simulations and as real processes.
 
-    python tests/bench/bench_gossip.py [--runs 2000] [--large 1000] [--processes 0]
+    python -m tests.bench.bench_gossip [--runs 2000] [--large 1000] [--processes 0]
 
 Prints figures; nothing is asserted. "pure" is the protocol's own code on a heap of events (tests/unit/gossip_model.py), "sim"
 the whole node on the simulator's network. The first probe of a crashed member is counted in whole periods that begin together,
@@ -11,15 +11,17 @@ at most 2.2 messages sent per member and period where nothing is lost.
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import resource
 import statistics
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from pytest_coordchaos import Session
 from pytest_coordchaos.run import Run
-from pytest_coordchaos.runtimes.sim import fences, patches
 from pytest_coordchaos.settings import Settings
 from pytest_coordchaos.simulation.scenario import Scenario, perform
 from pytest_coordchaos.simulation.world import Model
@@ -27,6 +29,7 @@ from reference_systems.gossip_ring.config import Config
 from reference_systems.gossip_ring.messages import State
 from reference_systems.gossip_ring.system import system
 from reference_systems.gossip_ring.workloads import lookups
+from tests.bench.gossip_together import periods_to_first_probe, simulated
 from tests.unit.gossip_model import Group
 from tests.unit.test_gossip_swim import round_robin_reference
 
@@ -51,28 +54,31 @@ def main() -> None:
         _processes(given.processes)
         return
     for n in SIZES:
-        _first_probe(n, given.runs)
+        _first_probe("pure", n, given.runs, partial(_pure_periods, n))
     for n in (3, 8, 16, 32, 64):
         _load(n)
     _large(given.large)
-    patches.install()
-    fences.install()
-    for n in (3, 16, 32, 64):
-        _simulated(n)
+    with simulated():
+        for n in SIZES:
+            _first_probe("sim ", n, given.runs if n <= 10 else given.runs // 10, partial(periods_to_first_probe, n))
+        for n in (3, 16, 32, 64):
+            _simulated(n)
 
 
-def _first_probe(n: int, runs: int) -> None:
+def _first_probe(where: str, n: int, runs: int, periods: Callable[[int], int]) -> None:
     rng, begun = random.Random(0), cpu_s()
     reference = statistics.fmean(round_robin_reference(n, rng) for _ in range(50 * runs))
-    config = Config(probe_timeout_ms=1)
-    seen = statistics.fmean(
-        Group(n, config=config, seed=seed, together=True).periods_to_first_probe("n1") for seed in range(runs)
-    )
+    seen = [periods(seed) for seed in range(runs)]
+    mean, error = statistics.fmean(seen), statistics.stdev(seen) / math.sqrt(runs)
     drawn = 1 / (1 - (1 - 1 / (n - 1)) ** (n - 1))
     print(
-        f"pure, n = {n:2}: first probe after {seen:.3f} periods, round-robin {reference:.3f} ({seen / reference - 1:+.1%}), "
-        f"random targets {drawn:.3f}; {runs} runs, {cpu_s() - begun:.0f} s of CPU"
+        f"{where}, n = {n:2}: first probe after {mean:.3f} ± {error:.3f} periods, round-robin {reference:.3f} "
+        f"({mean / reference - 1:+.1%}), random targets {drawn:.3f}; {runs} runs, {cpu_s() - begun:.0f} s of CPU"
     )
+
+
+def _pure_periods(n: int, seed: int) -> int:
+    return Group(n, config=Config(probe_timeout_ms=1), seed=seed, together=True).periods_to_first_probe("n1")
 
 
 def _load(n: int, periods: int = 200) -> None:
