@@ -15,7 +15,6 @@ from reference_systems.kit.asking import Asking
 
 __all__ = ["CartClient", "client"]
 
-PORT = "client"
 _PAUSE_S = 0.025
 _OWN_SHARE = 0.95  # of the call's timeout: the client knows better than its driver what surely did not happen
 
@@ -29,15 +28,8 @@ class CartClient:
     """
 
     def __init__(self, cluster: Any, node: str) -> None:
-        self._cluster = cluster
-        self._node = node
-        self._asking: Asking | None = None
+        self.asking = Asking(cluster, node)
         self._sent = False
-
-    async def connect(self) -> None:
-        """Have a connection. Raises OSError."""
-        if self._asking is None:
-            self._asking = Asking(self._node, *await self._cluster.open_connection(self._node, PORT))
 
     async def call(self, call: Call) -> Any:
         """Perform one operation within its timeout; returns the cart of a read, the ids of the removed adds of a remove.
@@ -54,26 +46,21 @@ class CartClient:
                         return _value(await self._ask(call))
                     except (OSError, ValueError) as error:
                         reason = str(error) or type(error).__name__
-                        self.close()
                         await asyncio.sleep(_PAUSE_S)
         except TimeoutError:
-            self.close()
             if call.f in ("add", "remove") and self._sent:
                 raise TimeoutError(f"{call.f} may or may not have happened: {reason}") from None
             raise Failed(f"{call.f} was not done within {call.timeout_s} s: {reason}") from None
 
     async def _ask(self, call: Call) -> dict[str, Any]:
-        await self.connect()
-        assert self._asking is not None
+        await self.asking.connect()
         self._sent = True
         body = {"f": call.f, "item": call.key, "quantity": 1 if call.value is None else call.value}
-        return await self._asking.ask(REQUEST, RESPONSE, operation=call.id, body=body)
+        return await self.asking.ask(REQUEST, RESPONSE, operation=call.id, body=body)
 
     def close(self) -> None:
         """End the connection; the next call makes another. Idempotent."""
-        if self._asking:
-            self._asking.close()
-            self._asking = None
+        self.asking.close()
 
 
 def _value(answer: dict[str, Any]) -> Any:
@@ -84,7 +71,7 @@ def _value(answer: dict[str, Any]) -> Any:
 
 async def _connect(cluster: Any, node: str) -> CartClient:
     connection = CartClient(cluster, node)
-    await connection.connect()  # a node that is down has taken no order yet
+    await connection.asking.connect()  # a node that is down has taken no order yet
     return connection
 
 

@@ -10,11 +10,11 @@ from reference_systems.kit.asking import Asking
 
 __all__ = ["client"]
 
-PORT = "client"
-
 
 async def _connect(cluster: Any, node: str) -> Asking:
-    return Asking(node, *await cluster.open_connection(node, PORT))
+    asking = Asking(cluster, node)
+    await asking.connect()
+    return asking
 
 
 async def _call(connection: Asking, call: Call) -> Any:

@@ -11,13 +11,12 @@ import asyncio
 from typing import Any
 
 from pytest_coordchaos import Call, Client, Failed
-from reference_systems.kit.asking import Asking
+from reference_systems.kit.asking import Asking, NotAsked
 from reference_systems.payments_2pc.messages import REQUEST, RESPONSE
 from reference_systems.payments_2pc.requests import REPORTS
 
 __all__ = ["PaymentClient", "client"]
 
-PORT = "client"
 _PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.16
 _ATTEMPT_S = 1.0  # above the time that a coordinator waits for votes
@@ -35,10 +34,8 @@ class PaymentClient:
     """
 
     def __init__(self, cluster: Any, node: str) -> None:
-        self._cluster = cluster
+        self.asking = Asking(cluster, node)
         self._node = node
-        self._target = node
-        self._link: Asking | None = None
         self._uncertain = False
 
     async def call(self, call: Call) -> Any:
@@ -53,7 +50,7 @@ class PaymentClient:
         """
         self._uncertain = False
         if call.f in REPORTS:
-            self._go_to(self._node)
+            self.asking.go_to(self._node)
         deadline = asyncio.get_running_loop().time() + _OWN_SHARE * call.timeout_s
         answer: Answer = {"status": "refused", "reason": "no node answered"}
         tries = 0
@@ -63,7 +60,6 @@ class PaymentClient:
                     tries += 1
                     await self._before_another(call, answer, tries)
         except TimeoutError:
-            self.close()
             reason = answer.get("reason", answer["status"])
             if call.f != "transfer" or not self._uncertain:
                 raise Failed(f"{call.f} was not done within {call.timeout_s} s: {reason}") from None
@@ -84,39 +80,23 @@ class PaymentClient:
     async def _before_another(self, call: Call, answer: Answer, tries: int) -> None:
         """Where to ask next, and when: clients that collided come back at different times."""
         if answer["status"] == "not_coordinator":
-            self._go_to(answer["coordinator"])
+            self.asking.go_to(answer["coordinator"])
             return
         if answer["status"] in ("refused", "lost") and call.f not in REPORTS:
-            self._go_to(self._next_node())
+            self.asking.go_on()
         await asyncio.sleep(min(_PAUSE_S * 2 ** min(tries, 5), _LONGEST_PAUSE_S) * (1 + call.id % 7 / 7))
-
-    def _next_node(self) -> str:
-        nodes: list[str] = list(self._cluster.nodes)
-        return nodes[(nodes.index(self._target) + 1) % len(nodes)]
-
-    def _go_to(self, node: str) -> None:
-        if node != self._target:
-            self.close()
-            self._target = node
 
     async def _ask(self, operation: int, body: object) -> Answer:
         """The node's answer; status "refused": it was never asked, "lost": it did not answer."""
-        status = "refused"
         try:
-            async with asyncio.timeout(_ATTEMPT_S):
-                if self._link is None:
-                    self._link = Asking(self._target, *await self._cluster.open_connection(self._target, PORT))
-                status = "lost"
-                return await self._link.ask(REQUEST, RESPONSE, operation=operation, body=body)
+            return await self.asking.ask(REQUEST, RESPONSE, operation=operation, body=body, timeout_s=_ATTEMPT_S)
         except (OSError, ValueError) as error:
-            self.close()
-            return {"status": status, "reason": f"{self._target}: {error or type(error).__name__}"}
+            status = "refused" if isinstance(error, NotAsked) else "lost"
+            return {"status": status, "reason": f"{self.asking.node}: {error or type(error).__name__}"}
 
     def close(self) -> None:
         """End the connection; the next call makes another. Idempotent."""
-        if self._link:
-            self._link.close()
-            self._link = None
+        self.asking.close()
 
 
 async def _connect(cluster: Any, node: str) -> PaymentClient:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_coordchaos import Call, Client, Failed
-from reference_systems.kit.asking import Asking
+from reference_systems.kit.asking import Asking, NotAsked
 from reference_systems.quorum_store.node import REQUEST, RESPONSE
 
 __all__ = ["client"]
 
 
 async def _connect(cluster: Any, node: str) -> Asking:
-    return Asking(node, *await cluster.open_connection(node, "client"))
+    asking = Asking(cluster, node)
+    await asking.connect()
+    return asking
 
 
 async def _call(connection: Asking, call: Call) -> Any:
@@ -20,8 +22,8 @@ async def _call(connection: Asking, call: Call) -> Any:
         body = {"f": call.f, "key": call.key, "value": call.value}
         answer = await connection.ask(REQUEST, RESPONSE, operation=call.id, body=body)
     except OSError as error:
-        if call.f == "get":
-            raise Failed(f"a read without an answer has failed: {error}") from error
+        if call.f == "get" or isinstance(error, NotAsked):
+            raise Failed(f"{connection.node}: {error}") from error
         raise
     if answer["status"] == "failed":
         raise Failed(answer["reason"])

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_coordchaos import Call, Client, Failed
-from reference_systems.kit.asking import Asking
+from reference_systems.kit.asking import Asking, NotAsked
 from reference_systems.raft_kv.wire import REQUEST, RESPONSE, STATUS, STATUS_OK
 
 __all__ = ["RaftClient", "SessionExpired", "client", "client_at_home"]
 
-PORT = "client"
 READS = ("get", "state")
 ADMIN = ("transfer", "reconfigure")  # done twice is done once
 _PAUSE_S = 0.025
@@ -54,10 +53,9 @@ class RaftClient:
     """
 
     def __init__(self, cluster: Any, node: str, *, at_home: bool = False) -> None:
-        self._cluster = cluster
+        self.asking = Asking(cluster, node)
         self._at_home = at_home
-        self._node = self._target = node
-        self._link: Asking | None = None
+        self._node = node
         self._session = 0
         self._number = 0
         self._uncertain = False
@@ -73,7 +71,7 @@ class RaftClient:
         self._uncertain = False
         self._number += 1
         if self._at_home:
-            self._go_to(self._node)
+            self.asking.go_to(self._node)
         reason = "no node answered"
         deadline = asyncio.get_running_loop().time() + _OWN_SHARE * call.timeout_s
         try:
@@ -83,7 +81,6 @@ class RaftClient:
                     if outcome.pause:
                         await asyncio.sleep(_PAUSE_S)
         except TimeoutError:
-            self.close()
             if call.f in READS or not self._uncertain:
                 raise Failed(f"{call.f} was not done within {call.timeout_s} s: {reason}") from None
             raise TimeoutError(f"{call.f} may or may not have happened: {reason}") from None
@@ -110,7 +107,7 @@ class RaftClient:
         return self._judge(call, answer)
 
     async def _state(self, call: Call) -> _Done | _Again:
-        self._go_to(self._node)
+        self.asking.go_to(self._node)
         answer = await self._ask(call.id, None, call.timeout_s)
         return _Again(reason=answer["reason"]) if answer.get("status") in ("refused", "lost") else _Done(value=answer)
 
@@ -132,39 +129,25 @@ class RaftClient:
     def _follow(self, answer: dict[str, Any]) -> _Again:
         """Where to ask next: the leader if one is named, else the next node."""
         leader: str | None = answer.get("leader")
-        redirected = leader is not None and leader != self._target
-        if answer["status"] != "busy":
-            self._go_to(leader if leader is not None and redirected else self._next_node())
+        redirected = leader is not None and leader != self.asking.node
+        if leader is not None and redirected and answer["status"] != "busy":
+            self.asking.go_to(leader)
+        elif answer["status"] != "busy":
+            self.asking.go_on()
         return _Again(reason=answer.get("reason") or f"{answer['status']}, leader {leader}", pause=not redirected)
-
-    def _next_node(self) -> str:
-        nodes: list[str] = list(self._cluster.nodes)
-        return nodes[(nodes.index(self._target) + 1) % len(nodes)]
-
-    def _go_to(self, node: str) -> None:
-        if node != self._target:
-            self.close()
-            self._target = node
 
     async def _ask(self, operation: int, body: dict[str, Any] | None, timeout_s: float) -> dict[str, Any]:
         """The node's answer (body None: its own state); status "refused": it was never asked, "lost": it did not answer."""
-        status = "refused"
+        classes = (STATUS, STATUS_OK) if body is None else (REQUEST, RESPONSE)
         try:
-            async with asyncio.timeout(max(_ATTEMPT_S, timeout_s / 4)):
-                if self._link is None:
-                    self._link = Asking(self._target, *await self._cluster.open_connection(self._target, PORT))
-                status = "lost"
-                kind, answered_by = (STATUS, STATUS_OK) if body is None else (REQUEST, RESPONSE)
-                return await self._link.ask(kind, answered_by, operation=operation, body=body)
+            return await self.asking.ask(*classes, operation=operation, body=body, timeout_s=max(_ATTEMPT_S, timeout_s / 4))
         except (OSError, ValueError) as error:
-            self.close()
-            return {"status": status, "reason": f"{self._target}: {error or type(error).__name__}"}
+            status = "refused" if isinstance(error, NotAsked) else "lost"
+            return {"status": status, "reason": f"{self.asking.node}: {error or type(error).__name__}"}
 
     def close(self) -> None:
         """End the connection; the next call makes another. Idempotent."""
-        if self._link:
-            self._link.close()
-            self._link = None
+        self.asking.close()
 
 
 async def _connect(cluster: Any, node: str) -> RaftClient:

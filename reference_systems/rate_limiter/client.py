@@ -12,7 +12,9 @@ __all__ = ["client"]
 
 
 async def _connect(cluster: Any, node: str) -> Asking:
-    return Asking(node, *await cluster.open_connection(node, "client"))
+    asking = Asking(cluster, node)
+    await asking.connect()
+    return asking
 
 
 async def _call(connection: Asking, call: Call) -> bool:

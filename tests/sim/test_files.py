@@ -21,8 +21,9 @@ from pytest_coordchaos.system.model import System
 
 
 @pytest.fixture(autouse=True)
-def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _installed(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("tmp")))  # other tests use the real one meanwhile
     patches.install()
     fences.install()
     opening.install()
@@ -50,14 +51,12 @@ def tell(story: Callable[[World], Awaitable[None]], seed: int = 1, **work: Calla
 
         return stays
 
-    before = set(os.listdir(tempfile.gettempdir()))
     world = World(System.from_coroutines({name: main(one) for name, one in work.items()}), seed, model=Model(boot_ns=0))
     try:
         world.run(story(world), limit_s=1000)  # type: ignore[arg-type]  # stories are coroutine functions
     finally:
         world.close()
-    left = {name for name in set(os.listdir(tempfile.gettempdir())) - before if name.startswith("coordchaos-disk-")}
-    assert not left
+    assert os.listdir(tempfile.gettempdir()) == []
     assert os.listdir() == [], "nothing was written where the tests run"
 
 

@@ -39,6 +39,7 @@ LONGEST_S = 2.2
 def test_fifty_random_moments(tmp_path: Path, forks: bool) -> None:
     """Half of the fifty moments for each suite; two at a time, to keep two cores busy."""
     (tmp_path / "test_busy.py").write_text(SUITE.format(forks=forks))
+    (tmp_path / "tmp").mkdir()
     rng = random.Random(f"kill {forks}")
     moments = [rng.uniform(0.2, LONGEST_S) for _ in range(MOMENTS // 2)]
     before = _files_outside(tmp_path)
@@ -54,7 +55,7 @@ def test_fifty_random_moments(tmp_path: Path, forks: bool) -> None:
 def _start(root: Path, label: str) -> subprocess.Popen[bytes]:
     options = ["-q", "--coordchaos", "-p", "no:cacheprovider", f"--basetemp={root / label}"]
     argv = [sys.executable, "-m", "pytest", *options, "test_busy.py"]
-    environment = {**os.environ, "COORDCHAOS_KILL_TEST": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "COORDCHAOS_KILL_TEST": str(root), "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(root / "tmp")}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return subprocess.Popen(argv, cwd=root, env=environment, start_new_session=True, **quiet)
 
@@ -106,6 +107,6 @@ def _command(process: psutil.Process) -> list[str]:
 
 
 def _files_outside(root: Path) -> set[str]:
-    """Files of ours directly under the usual places."""
-    places = [Path("/tmp"), Path("/dev/shm"), Path.cwd()]
+    """Files of ours directly under the usual places; the victims have a /tmp of their own, as other tests use it too."""
+    places = [root / "tmp", Path("/dev/shm"), Path.cwd()]
     return {str(path) for place in places if place.is_dir() for path in place.iterdir() if "coordchaos" in path.name.lower()}

@@ -111,6 +111,10 @@ class Processes:
         except OSError:
             return {}
 
+    async def has_applied(self, name: str, entries: int) -> bool:
+        """Whether its log holds so many, and it knows that they are committed."""
+        return bool((await self.status(name)).get("applied", 0) >= entries)
+
     async def leader(self, *, not_: str = "") -> str:
         """Wait until a majority agrees on one leader of one term."""
 
@@ -254,10 +258,7 @@ def test_the_log_is_compacted_and_a_late_node_catches_up_by_snapshot(tmp_path: P
             assert state["snapshot_index"] > 100
             nodes.start(late)
 
-            async def caught_up() -> bool:
-                return (await nodes.status(late)).get("applied", 0) >= state["applied"]
-
-            await eventually(f"{late} catches up", caught_up)
+            await eventually(f"{late} catches up", lambda: nodes.has_applied(late, state["applied"]))
             assert (await nodes.status(late))["snapshot_index"] > 100
             assert (nodes.data(late) / "wal").stat().st_size < 100_000
             nodes.kill(leader)  # the late node must be good for a majority now
@@ -294,6 +295,8 @@ def test_a_node_with_a_damaged_log_refuses_to_start(tmp_path: Path) -> None:
         async with running(tmp_path) as (nodes, client):
             for number in range(5):
                 await nodes.do(client, "put", "x", number)
+            for name in ("n1", "n2"):
+                await eventually(f"{name} has it all", lambda name=name: nodes.has_applied(name, 5))
             nodes.kill("n1", "n2")
             log = bytearray((nodes.data("n1") / "wal").read_bytes())
             log[12] ^= 1
