@@ -9,6 +9,7 @@ node has made (see `second_hop`).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from time import monotonic_ns
@@ -96,7 +97,8 @@ class BypassWatch:
             return
         now = monotonic_ns()
         nodes = dict(self._nodes)
-        table = parse_table(text, {port for _, port in (*nodes, *self._hops.places)})
+        ports = {port for _, port in (*nodes, *self._hops.places)}
+        table = parse_table(text, ports)
         suspects = {(s.node, s.foreign): s for s in self._suspects(table, nodes)}
         over = {key for key, s in suspects.items() if s.closed and s.node not in self._looked_at}
         self._hops.took_over(over, now)
@@ -109,14 +111,25 @@ class BypassWatch:
             self._hops.may_be(key, None, now)
             del fresh[key]
         if fresh:
+            self._complete(fresh, ports, nodes)
             self._judge(fresh, table, now)
         for node, number in self._hops.excess(suspects, now).items():
             self._keep((node, ("more", number)), now, self._more_words(node, number, now))
 
+    def _complete(self, fresh: dict[Key, _Suspect], ports: set[int], nodes: dict[Address, LinkId]) -> None:
+        """Look again for diallers' ends that were not there: the kernel gives its table in pieces, and may miss what moves."""
+        if all(suspect.inode or suspect.closed for suspect in fresh.values()):
+            return
+        with contextlib.suppress(OSError):
+            for suspect in self._suspects(parse_table(read_tables(), ports), nodes):
+                if (key := (suspect.node, suspect.foreign)) in fresh and suspect.inode:
+                    fresh[key] = suspect
+
     def _suspects(self, table: list[TcpSocket], nodes: dict[Address, LinkId]) -> list[_Suspect]:
         """Those ends of connections that reach a node from elsewhere than the relay; the dialler's ends last."""
-        by_port = {sock.local[1] for sock in table if sock.state == _LISTEN and sock.local[0] in ANY}
-        anywhere = {node[1]: node for node in nodes if node[1] in by_port}
+        listening = {sock.local for sock in table if sock.state == _LISTEN}
+        by_port = {port for host, port in listening if host in ANY}
+        anywhere = {node[1]: node for node in nodes if node[1] in by_port and node not in listening}
         accepted, dialled = [], []
         for sock in table:
             if sock.state in _NO_DATA:

@@ -23,7 +23,7 @@ from pytest_coordchaos.relay.store import Store, Tally
 from pytest_coordchaos.relay.wire import Address, LinkSpec
 from pytest_coordchaos.runtimes.doors import Doors
 
-__all__ = ["DatagramLink"]
+__all__ = ["DatagramLink", "send_anyway"]
 
 _IDLE_NS = 60_000_000_000
 _SWEEP_S = 15.0
@@ -219,7 +219,7 @@ class DatagramLink:
     def _send_up(self, sock: socket.socket, data: bytes) -> None:
         if self.node_has_ended():
             raise ConnectionRefusedError("the node is dead")
-        sock.send(data)
+        send_anyway(sock, data)
 
     def _from_node(self, dialler: _Dialler) -> None:
         for _ in range(AT_ONCE):
@@ -240,6 +240,14 @@ class DatagramLink:
         for address in [address for address, dialler in self._diallers.items() if dialler.idle]:
             self.forget(address)
         self._sweeper = self.loop.call_later(_SWEEP_S, self._sweep)
+
+
+def send_anyway(sock: socket.socket, data: bytes) -> None:
+    """Send a datagram although an earlier one met nobody: a connected socket says so in place of sending the next one."""
+    try:
+        sock.send(data)
+    except ConnectionRefusedError:
+        sock.send(data)
 
 
 def _silent(state: DirectionState) -> DirectionState:

@@ -184,6 +184,22 @@ async def test_a_hold_that_is_full_loses_what_is_too_much_and_says_so(relay: Rel
         await until(full, "the queue is full")
 
 
+def test_a_datagram_is_sent_although_an_earlier_one_met_nobody() -> None:
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as node,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one,
+    ):
+        node.bind(("127.0.0.1", 0))
+        one.connect(node.getsockname())
+        again.settimeout(10)
+        node.close()
+        datagrams.send_anyway(one, b"nobody")  # on loopback the refusal is there when this returns
+        again.bind(one.getpeername())
+        datagrams.send_anyway(one, b"somebody")
+        assert again.recv(100) == b"somebody"
+
+
 async def test_a_node_that_is_down_costs_only_its_datagrams(relay: RelayProcess) -> None:
     async with linked(relay) as (control, link, (node, one, _)):
         place = node.getsockname()
