@@ -190,7 +190,7 @@ class RelayControl:
             raise RelayError(f"the relay did not answer {method} {path} within {limit_s:g} s") from None
         except (OSError, EOFError, ValueError) as error:
             raise RelayError(
-                f"the relay at {self.address[0]}:{self.address[1]} is gone: {error or type(error).__name__}"
+                f"the relay at {self.address[0]}:{self.address[1]} is gone: {str(error) or type(error).__name__}"
             ) from error
         if status >= 300:
             raise RelayError(_error_text(answer, method, path, status))

@@ -59,7 +59,7 @@ async def try_refused(link: Link, near: socket.socket) -> Seen:
     except ConnectionResetError:
         return link.listening.shared, "a connection was reset at once"
     except (OSError, TimeoutError) as error:
-        return False, f"a connection was not refused but failed: {error or 'no answer'}"
+        return False, f"a connection was not refused but failed: {str(error) or 'no answer'}"
     return False, "a connection was accepted" + ("" if answer else ", and ended")
 
 
@@ -71,7 +71,7 @@ async def try_both(link: Link, far_end: FarEnd, probe: Probe, near: socket.socke
             far = await asyncio.shield(probe.far)
         return await try_ways(link, probe, near, far)
     except (OSError, TimeoutError) as error:
-        text = f"no probe connection could be made: {error or 'no answer'}"
+        text = f"no probe connection could be made: {str(error) or 'no answer'}"
         return [(False, text), (False, text)]
 
 
@@ -159,7 +159,7 @@ async def _try_reply(way: _Way) -> Seen:
     except ConnectionResetError:
         return True, "the connection was reset when a reply began"
     except (OSError, TimeoutError) as error:
-        return False, f"the connection was not reset when a reply began: {error or 'nothing came'}"
+        return False, f"the connection was not reset when a reply began: {str(error) or 'nothing came'}"
     return False, f"{len(came)} bytes of a reply arrived" if came else "the end of the stream arrived"
 
 

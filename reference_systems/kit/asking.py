@@ -23,14 +23,12 @@ class Asking:
 
     Args:
         cluster: Gives `nodes` and `open_connection(node, port)`.
-        node: Whom, until `go_to` says otherwise.
-        port: At which of its ports.
+        node: Whom, on its port `client`, until `go_to` says otherwise.
     """
 
-    def __init__(self, cluster: Any, node: str, port: str = "client") -> None:
+    def __init__(self, cluster: Any, node: str) -> None:
         self.node = node
         self._cluster = cluster
-        self._port = port
         self._line: _Line | None = None
 
     async def connect(self) -> None:
@@ -55,12 +53,12 @@ class Asking:
         except BaseException as error:
             self.close()
             if line is None and isinstance(error, OSError):
-                raise NotAsked(f"cannot be reached: {error or type(error).__name__}") from error
+                raise NotAsked(f"cannot be reached: {str(error) or type(error).__name__}") from error
             raise
 
     async def _connected(self) -> _Line:
         if self._line is None:
-            self._line = _Line(*await self._cluster.open_connection(self.node, self._port))
+            self._line = _Line(*await self._cluster.open_connection(self.node, "client"))
         return self._line
 
     def go_to(self, node: str) -> None:

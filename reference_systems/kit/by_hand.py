@@ -170,7 +170,7 @@ def _ask(system: Callable[..., System], words: list[str]) -> int:
         print(f"it did not happen: {error}", file=sys.stderr)
         return _FAILED
     except Exception as error:  # a client says by any other that nobody knows
-        print(f"nobody knows whether it happened: {error or type(error).__name__}", file=sys.stderr)
+        print(f"nobody knows whether it happened: {str(error) or type(error).__name__}", file=sys.stderr)
         return _UNKNOWN
 
 

@@ -55,7 +55,7 @@ class Rpc:
             async with asyncio.timeout(patience_s):
                 connection = await self._connection(peer)
         except (OSError, TimeoutError) as error:
-            raise NotSent(f"{peer} cannot be reached: {error or 'it did not answer'}") from error
+            raise NotSent(f"{peer} cannot be reached: {str(error) or 'it did not answer'}") from error
         self._number += 1
         number, answered = self._number, asyncio.get_running_loop().create_future()
         self._waiting[number] = (connection, answered)

@@ -92,7 +92,7 @@ class PaymentClient:
             return await self.asking.ask(REQUEST, RESPONSE, operation=operation, body=body, timeout_s=_ATTEMPT_S)
         except (OSError, ValueError) as error:
             status = "refused" if isinstance(error, NotAsked) else "lost"
-            return {"status": status, "reason": f"{self.asking.node}: {error or type(error).__name__}"}
+            return {"status": status, "reason": f"{self.asking.node}: {str(error) or type(error).__name__}"}
 
     def close(self) -> None:
         """End the connection; the next call makes another. Idempotent."""

@@ -143,7 +143,7 @@ class RaftClient:
             return await self.asking.ask(*classes, operation=operation, body=body, timeout_s=max(_ATTEMPT_S, timeout_s / 4))
         except (OSError, ValueError) as error:
             status = "refused" if isinstance(error, NotAsked) else "lost"
-            return {"status": status, "reason": f"{self.asking.node}: {error or type(error).__name__}"}
+            return {"status": status, "reason": f"{self.asking.node}: {str(error) or type(error).__name__}"}
 
     def close(self) -> None:
         """End the connection; the next call makes another. Idempotent."""

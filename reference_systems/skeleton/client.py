@@ -44,7 +44,7 @@ async def _ask(asking: Asking, call: Call) -> dict[str, Any]:
     except NotAsked as error:
         return {"status": "refused", "reason": f"{asking.node} {error}"}
     except (OSError, ValueError) as error:
-        return {"status": "unknown", "reason": f"{asking.node}: {error or type(error).__name__}"}
+        return {"status": "unknown", "reason": f"{asking.node}: {str(error) or type(error).__name__}"}
 
 
 async def _connect(cluster: Any, node: str) -> ChainClient:

@@ -107,6 +107,7 @@ def _command(process: psutil.Process) -> list[str]:
 
 
 def _files_outside(root: Path) -> set[str]:
-    """Files of ours directly under the usual places; the victims have a /tmp of their own, as other tests use it too."""
-    places = [root / "tmp", Path("/dev/shm"), Path.cwd()]
-    return {str(path) for place in places if place.is_dir() for path in place.iterdir() if "coordchaos" in path.name.lower()}
+    """Whatever lies in the victims' own place for temporary files, and files of ours in the other usual places."""
+    places = [place for place in (Path("/dev/shm"), Path.cwd()) if place.is_dir()]
+    elsewhere = {str(path) for place in places for path in place.iterdir() if "coordchaos" in path.name.lower()}
+    return elsewhere | {str(path) for path in (root / "tmp").iterdir()}

@@ -153,8 +153,8 @@ async def running(directory: Path, count: int = 3, **options: float) -> AsyncIte
         await processes.leader()
         yield processes, client
     finally:
-        client.close()
         processes.kill()
+        client.close()
 
 
 def test_a_leader_is_elected_and_serves_every_operation(tmp_path: Path) -> None:

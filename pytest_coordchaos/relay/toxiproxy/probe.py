@@ -50,7 +50,7 @@ async def try_toxics(server: ToxiproxyServer, call: Call, toxics: Sequence[Toxic
         try:
             return await _through(server, call, made, far_end, toxics)
         except (OSError, TimeoutError, ToxiproxyError) as error:
-            return _both(f"the probe failed: {error or 'no answer'}")
+            return _both(f"the probe failed: {str(error) or 'no answer'}")
         finally:
             with suppress(ToxiproxyError):
                 await call(server.client.delete, name)
