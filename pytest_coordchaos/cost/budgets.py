@@ -20,7 +20,7 @@ from pytest_coordchaos.cost.counting import (
     idle_rate,
     messages_per_op,
 )
-from pytest_coordchaos.cost.latency import percentile
+from pytest_coordchaos.cost.latency import nearest_rank, percentile
 from pytest_coordchaos.cost.ledger import Ledger
 from pytest_coordchaos.errors import UsageError
 from pytest_coordchaos.history.model import History, Operation
@@ -133,7 +133,8 @@ def _judge_percentile(percent: int, seen: Observed, asked: Question) -> Verdict:
         return _verdict(asked, Status.UNKNOWN, doubt)
     history = seen.history.only(asked.op) if asked.op else seen.history
     found = percentile(history, percent)
-    details = (_slowest(history), *([f"unanswered (info): {found.unanswered} of {found.operations}"] if found.unanswered else []))
+    unanswered = [f"unanswered (info): {found.unanswered} of {found.operations}"] if found.unanswered else []
+    details = (_slowest(history), *_queued(history, percent, found.least_ms), *unanswered)
     if found.least_ms <= asked.allowed < found.most_ms:
         why = f"at least {show(found.least_ms)} ms; {found.unanswered} of {found.operations} operations were never answered"
         return _verdict(asked, Status.UNKNOWN, why, measured=found.least_ms, details=details)
@@ -181,6 +182,15 @@ def _slowest(history: History) -> str:
     slowest = sorted(history, key=lambda op: (-op.latency_ns, op.id))
     more = [f"…and {len(slowest) - _LARGEST} more"] if len(slowest) > _LARGEST else []
     return "Slowest: " + ", ".join([_one(op) for op in slowest[:_LARGEST]] + more)
+
+
+def _queued(history: History, percent: int, total_ms: float) -> tuple[str, ...]:
+    """What of a percentile is the load's own queue: operations whose time had come and that no client was free to send."""
+    sent_ms = nearest_rank([(op.ended_ns - op.invoke_ns) / 1e6 for op in history], percent)
+    if sent_ms >= 0.8 * total_ms:
+        return ()
+    advice = "before that no client was free (more clients, or a lower rate_per_s)"
+    return (f"From when they were really sent: {show(sent_ms)} ms; {advice}",)
 
 
 def _one(op: Operation) -> str:

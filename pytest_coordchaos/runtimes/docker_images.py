@@ -152,7 +152,7 @@ def sources_of(modules: Sequence[str]) -> dict[str, bytes]:
             raise UsageError(f"Module {top!r} of the System's entry cannot be put into an image: no file of it was found")
         for place in places:
             for path in sorted(place.rglob("*")):
-                if path.is_file() and path.suffix != ".pyc":
+                if path.is_file() and path.suffix != ".pyc" and "__pycache__" not in path.parts:
                     files[f"{top}/{path.relative_to(place).as_posix()}"] = path.read_bytes()
     return files
 

@@ -33,7 +33,8 @@ def test_linearizable_while_leaders_die_and_freeze(raft_kv: Cluster) -> None:
 @pytest.mark.coordchaos(nodes=5, faults=["slow:20"], seconds=6)
 @pytest.mark.coordination_budget(messages_per_op=10, p50_ms=250)
 def test_slow_links_cost_time_not_messages(raft_kv: Cluster) -> None:
-    raft_kv.run("register", rate_per_s=60)
+    """A follower passes a put on: four links of 20 ms. Twenty clients are plenty, so that none waits for another."""
+    raft_kv.run("register", rate_per_s=60, clients=20)
 
 
 def test_a_cut_off_leader_answers_nobody(raft_kv: Cluster) -> None:
