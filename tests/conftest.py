@@ -5,6 +5,11 @@ pytest loads this file for the README's demo too, in an environment without the 
 
 from __future__ import annotations
 
+import asyncio
+import inspect
+
+import pytest
+
 try:
     from hypothesis import HealthCheck, settings
 except ImportError:
@@ -15,3 +20,13 @@ else:
     settings.load_profile("coordchaos")
 
 pytest_plugins = ["pytester"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Tests that are coroutine functions run in a loop of their own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = inspect.signature(pyfuncitem.obj).parameters
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
+    return True

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,11 +15,6 @@ from reference_systems.kit.frames import Frame, encode
 
 ASK, ANSWER = 1, 2
 SAYS = encode(Frame(kind=ANSWER, operations=(7,), body=b'{"status":"ok"}'))
-
-
-def in_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run a coroutine function as a test."""
-    return functools.wraps(test)(lambda **fixtures: asyncio.run(test(**fixtures)))
 
 
 class _Cluster:
@@ -66,14 +60,12 @@ async def _ask(asking: Asking, timeout_s: float | None = None) -> dict[str, Any]
     return await asking.ask(ASK, ANSWER, operation=7, body={"f": "get"}, timeout_s=timeout_s)
 
 
-@in_a_loop
 async def test_one_connection_serves_many_questions() -> None:
     async with _asking(SAYS) as (cluster, asking):
         assert [await _ask(asking) for _ in range(3)] == [{"status": "ok"}] * 3
         assert cluster.dialled == ["n1"]
 
 
-@in_a_loop
 async def test_a_connection_that_broke_loses_its_question_and_is_made_anew_for_the_next() -> None:
     async with _asking(b"", SAYS) as (cluster, asking):
         with pytest.raises(ConnectionResetError):
@@ -82,14 +74,12 @@ async def test_a_connection_that_broke_loses_its_question_and_is_made_anew_for_t
         assert cluster.dialled == ["n1", "n1"]
 
 
-@in_a_loop
 async def test_an_answer_that_does_not_come_in_time_is_lost_not_unasked() -> None:
     async with _asking(None) as (_, asking):
         with pytest.raises(TimeoutError):
             await _ask(asking, timeout_s=0.05)
 
 
-@in_a_loop
 async def test_who_cannot_be_reached_was_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     async with _asking() as (cluster, asking):
         cluster.port = 1
@@ -104,7 +94,6 @@ async def test_who_cannot_be_reached_was_not_asked(monkeypatch: pytest.MonkeyPat
             await _ask(asking, timeout_s=0.01)
 
 
-@in_a_loop
 async def test_the_next_node_follows_and_after_the_last_comes_the_first() -> None:
     async with _asking(SAYS, SAYS) as (cluster, asking):
         await _ask(asking)
