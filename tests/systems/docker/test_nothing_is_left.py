@@ -109,7 +109,14 @@ def _start(root: Path, relay: str) -> subprocess.Popen[bytes]:
     options += ["-p", "no:cacheprovider", f"--basetemp={root / 'base'}"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     argv = [sys.executable, "-m", "pytest", *options, "test_busy.py"]
-    return subprocess.Popen(argv, cwd=root, env={**os.environ, "COORDCHAOS_BASE_IMAGE": BASE}, start_new_session=True, **quiet)
+    return subprocess.Popen(
+        argv,
+        cwd=root,
+        env={**os.environ, "COORDCHAOS_BASE_IMAGE": BASE},
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in a shell's background ignores it
+        **quiet,
+    )
 
 
 def _assert_gone(pid: int) -> None:
