@@ -1,4 +1,4 @@
-"""What checking costs: `python tests/bench/bench_checker.py [--operations N]`. Prints a table; asserts nothing about time.
+"""What checking costs: `python -m tests.bench.bench_checker [--operations N]`. Prints a table; asserts nothing about time.
 
 Each row compares the check with a floor measured in the same run: for recorded runs the replay of one
 given order (nothing can check without looking at every operation once), for files the parsing.

@@ -1,6 +1,6 @@
 """How long a cluster takes to be ready, a fault to be applied and proven, and what a Raft put costs.
 
-    python tests/bench/bench_cluster.py [--repeat 5]
+    python -m tests.bench.bench_cluster [--repeat 5]
 
 Prints medians; nothing is asserted. The floor of readiness is the time in which the same number of Python
 processes that only listen can be started by hand.

@@ -1,6 +1,6 @@
 """Containers: how long clusters take to be ready, kill and restart, the heal; and what SIGKILLs of pytest leave behind.
 
-    COORDCHAOS_BASE_IMAGE=… python tests/bench/bench_docker.py [--repeat 5] [--kills 100]
+    COORDCHAOS_BASE_IMAGE=… python -m tests.bench.bench_docker [--repeat 5] [--kills 100]
 
 Prints medians and a count; nothing is asserted. Images are cached: the first start, which builds, is not counted.
 """

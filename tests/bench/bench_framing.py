@@ -1,6 +1,6 @@
 """What each framer costs per message, against the floor: length-prefixed frames.
 
-    python tests/bench/bench_framing.py [--repeat 5]
+    python -m tests.bench.bench_framing [--repeat 5]
 
 CPU time, all in one process, rounds interleaved, medians. "alone": each message in a chunk of its own, as a client that waits for
 its answers sends them; "in 16 KiB": as many as fit into a chunk.

@@ -1,6 +1,6 @@
 """What the plugin, installed and switched off, adds to `pytest --collect-only`.
 
-    python tests/bench/bench_import.py [--repeat 21]
+    python -m tests.bench.bench_import [--repeat 21]
 
 Prints medians of runs with and without the plugin (and no other plugin), taken in turns, in CPU
 milliseconds: wall time on a shared machine says more about its neighbours. Then what `-X importtime` says

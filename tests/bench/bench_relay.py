@@ -1,6 +1,6 @@
 """What the relay adds to no relay: round trips, requests per second and one-way throughput, counting on.
 
-    python tests/bench/bench_relay.py [--repeat 5]
+    python -m tests.bench.bench_relay [--repeat 5]
 
 Direct and relayed rounds are interleaved; medians and ratios are printed, nothing is asserted.
 Frames of our own protocol: "relay" counts every message, "relay, bytes" frames nothing.

@@ -1,6 +1,6 @@
 """What the process runtime adds to starting programs by hand.
 
-    python tests/bench/bench_runtime.py [--repeat 9]
+    python -m tests.bench.bench_runtime [--repeat 9]
 
 Prints medians and the ratio to a floor measured in the same round; nothing is asserted. The floor starts the same
 programs with `subprocess.Popen` and waits until each accepts a connection.

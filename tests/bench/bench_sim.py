@@ -1,6 +1,6 @@
 """How fast the simulator is, in CPU time of one core.
 
-    python tests/bench/bench_sim.py [--seeds 20] [--repeat 5]
+    python -m tests.bench.bench_sim [--seeds 20] [--repeat 5]
 
 Prints medians; nothing is asserted. CPU time and not the clock's, because the machine may be busy. Targets: 50,000
 messages/s for an echo, 12,000 for the Raft store under load, 8 seeds/s for ten simulated seconds of five Raft nodes with
