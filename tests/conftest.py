@@ -1,4 +1,4 @@
-"""What all tests share: pytester, for tests that run pytest; and what Hypothesis may do.
+"""What all tests share: pytester, for tests that run pytest; what Hypothesis may do; coroutine functions as tests.
 
 pytest loads this file for the README's demo too, in an environment without the test extras.
 """

@@ -20,7 +20,7 @@ from pytest_coordchaos.cost.counting import (
     idle_rate,
     messages_per_op,
 )
-from pytest_coordchaos.cost.latency import nearest_rank, percentile
+from pytest_coordchaos.cost.latency import percentile
 from pytest_coordchaos.cost.ledger import Ledger
 from pytest_coordchaos.errors import UsageError
 from pytest_coordchaos.history.model import History, Operation
@@ -186,7 +186,7 @@ def _slowest(history: History) -> str:
 
 def _queued(history: History, percent: int, total_ms: float) -> tuple[str, ...]:
     """What of a percentile is the load's own queue: operations whose time had come and that no client was free to send."""
-    sent_ms = nearest_rank([(op.ended_ns - op.invoke_ns) / 1e6 for op in history], percent)
+    sent_ms = percentile(history, percent, sent=True).least_ms
     if sent_ms >= 0.8 * total_ms:
         return ()
     advice = "before that no client was free (more clients, or a lower rate_per_s)"

@@ -38,15 +38,18 @@ class Percentile:
         return self.least_ms == self.most_ms
 
 
-def percentile(history: History, percent: int) -> Percentile:
+def percentile(history: History, percent: int, *, sent: bool = False) -> Percentile:
     """The nearest-rank percentile of a history that is not empty.
 
     A fail counts only where it makes the percentile worse: it is the larger one of those with and
     without fails. Quick refusals cannot lower it, slow ones cannot hide (rule latency-fails).
+
+    Args:
+        sent: Of the time from when operations were really sent: without their wait for a free client. No budget's measure.
     """
     everything = history.operations
     without_fails = [op for op in everything if op.outcome is not Outcome.FAIL]
-    bounds = [_bounds(operations, percent) for operations in (everything, without_fails) if operations]
+    bounds = [_bounds(operations, percent, sent) for operations in (everything, without_fails) if operations]
     return Percentile(
         least_ms=max(least for least, _ in bounds),
         most_ms=max(most for _, most in bounds),
@@ -61,7 +64,7 @@ def nearest_rank(values: Sequence[float], percent: int) -> float:
     return sorted(values)[rank - 1]
 
 
-def _bounds(operations: Sequence[Operation], percent: int) -> tuple[float, float]:
-    least = [op.latency_ns / 1e6 for op in operations]
-    most = [math.inf if op.outcome is Outcome.INFO else op.latency_ns / 1e6 for op in operations]
+def _bounds(operations: Sequence[Operation], percent: int, sent: bool) -> tuple[float, float]:
+    least = [((op.ended_ns - op.invoke_ns) if sent else op.latency_ns) / 1e6 for op in operations]
+    most = [math.inf if op.outcome is Outcome.INFO else took_ms for op, took_ms in zip(operations, least, strict=True)]
     return nearest_rank(least, percent), nearest_rank(most, percent)

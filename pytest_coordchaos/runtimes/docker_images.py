@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_coordchaos.errors import StartError, UsageError
 from pytest_coordchaos.runtimes.docker_engine import Engine, EngineError
 from pytest_coordchaos.runtimes.docker_recipe import build
-from pytest_coordchaos.runtimes.turns import turn
+from pytest_coordchaos.runtimes.locks import exclusive
 from pytest_coordchaos.system.protocols import TRANSPORTS
 from pytest_coordchaos.system.recipe import Recipe
 
@@ -92,7 +92,7 @@ class Images:
 
     async def _of_build(self, recipe: Recipe, scratch: Path) -> str:
         assert recipe.build is not None
-        async with turn(recipe.image, at_most_s=_BUILD_S):  # two builds of the same layers at once: one of them may fail
+        async with exclusive(recipe.image, at_most_s=_BUILD_S):  # two builds of the same layers at once: one of them may fail
             await self._engine.run(partial(build, tag=recipe.image, how=recipe.build, scratch=scratch))
         return recipe.image
 
@@ -129,7 +129,7 @@ class Images:
             digest.update(f"{path}\0{len(data)}\0".encode() + data)
         tag = f"{_REPOSITORY}:{digest.hexdigest()[:16]}"
         if not await self._is_there(tag):
-            async with turn(tag, at_most_s=_BUILD_S):  # two builds of the same layers at once: one of them may fail
+            async with exclusive(tag, at_most_s=_BUILD_S):  # two builds of the same layers at once: one of them may fail
                 if not await self._is_there(tag):
                     await self._engine.run(lambda client: _build(client, tag, self.base, files))
         return tag

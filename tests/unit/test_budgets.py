@@ -116,11 +116,19 @@ def test_an_unanswered_operation_shows_in_the_text() -> None:
 
 @pytest.mark.parametrize(("late_ms", "said"), [(19.0, ()), (20.0, ()), (21.0, ("79",)), (90.0, ("10",))])
 def test_a_percentile_tells_the_wait_for_a_free_client_from_the_system(late_ms: float, said: tuple[str, ...]) -> None:
-    """A fifth of it is worth a sentence: who reads the number would look for it in the system."""
+    """More than a fifth is worth a sentence: who reads the number would look for it in the system."""
     found = verdict({"p50_ms": 50}, history(operation(1, latency_ms=100, late_ms=late_ms)), ledger())
     assert found.summary == "p50_ms exceeded: 100 > 50 ms (all operations)"
     advice = "ms; before that no client was free (more clients, or a lower rate_per_s)"
     assert found.details[1:] == tuple(f"From when they were really sent: {number} {advice}" for number in said)
+
+
+def test_quick_refusals_are_no_wait_for_a_client() -> None:
+    """They count neither in the percentile (rule latency-fails) nor in what of it was waiting."""
+    refused = [operation(number, "put", "fail", 1.0) for number in range(2, 9)]
+    found = verdict({"p50_ms": 50}, history(operation(1, latency_ms=100), *refused), ledger())
+    assert found.summary == "p50_ms exceeded: 100 > 50 ms (all operations)"
+    assert len(found.details) == 1
 
 
 def test_one_request_judges_each_of_its_limits_in_order() -> None:

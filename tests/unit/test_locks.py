@@ -1,20 +1,21 @@
-"""Turns: one session at a time, and none waits for a dead one."""
+"""What one session has at a time, and none waits for a dead one."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import secrets
 import sys
 
-from pytest_coordchaos.runtimes.turns import turn
+from pytest_coordchaos.runtimes.locks import exclusive
 
 _HOLD = """
 import asyncio, sys
-from pytest_coordchaos.runtimes.turns import turn
+from pytest_coordchaos.runtimes.locks import exclusive
 
 async def main():
-    async with turn(sys.argv[1], at_most_s=0):
+    async with exclusive(sys.argv[1], at_most_s=0):
         print("mine", flush=True)
         await asyncio.Event().wait()
 
@@ -22,12 +23,12 @@ asyncio.run(main())
 """
 
 
-async def test_only_one_at_a_time_has_a_turn_at_the_same_thing() -> None:
+async def test_only_one_at_a_time_has_a_thing() -> None:
     what, inside, most = secrets.token_hex(8), 0, 0
 
     async def go() -> None:
         nonlocal inside, most
-        async with turn(what, at_most_s=60):
+        async with exclusive(what, at_most_s=60):
             inside += 1
             most = max(most, inside)
             await asyncio.sleep(0)
@@ -37,12 +38,16 @@ async def test_only_one_at_a_time_has_a_turn_at_the_same_thing() -> None:
     assert (inside, most) == (0, 1)
 
 
-async def test_turns_at_other_things_do_not_wait() -> None:
-    async with turn("a" + (what := secrets.token_hex(60)), at_most_s=60), turn("b" + what, at_most_s=60):
+async def test_other_things_are_not_waited_for() -> None:
+    async with (
+        asyncio.timeout(60),
+        exclusive("a" + (what := secrets.token_hex(60)), at_most_s=math.inf),
+        exclusive("b" + what, at_most_s=math.inf),
+    ):
         pass
 
 
-async def test_the_turn_of_a_process_ends_with_it_however_it_ends() -> None:
+async def test_what_a_process_has_ends_with_it_however_it_ends() -> None:
     what = secrets.token_hex(8)
     order: list[str] = []
     other = await asyncio.create_subprocess_exec(sys.executable, "-c", _HOLD, what, stdout=asyncio.subprocess.PIPE)
@@ -51,7 +56,7 @@ async def test_the_turn_of_a_process_ends_with_it_however_it_ends() -> None:
         assert await other.stdout.readline() == b"mine\n"
 
         async def go() -> None:
-            async with turn(what, at_most_s=600):
+            async with exclusive(what, at_most_s=600):
                 order.append("mine")
 
         waiting = asyncio.create_task(go())
@@ -69,5 +74,5 @@ async def test_the_turn_of_a_process_ends_with_it_however_it_ends() -> None:
 
 async def test_nobody_waits_for_ever_for_one_who_hangs() -> None:
     what = secrets.token_hex(8)
-    async with turn(what, at_most_s=60), turn(what, at_most_s=0.1):
+    async with asyncio.timeout(60), exclusive(what, at_most_s=math.inf), exclusive(what, at_most_s=0.1):
         pass

@@ -1,4 +1,7 @@
-"""One at a time, over all sessions on this machine. The lock is a name in the kernel: it vanishes with its process."""
+"""One at a time, over all sessions on this machine (in this network namespace).
+
+The lock is a UNIX socket's abstract name, as those of ports are (`holds.py`): it vanishes with its process.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,20 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-__all__ = ["turn"]
+__all__ = ["exclusive"]
 
 _LOOK_S = 0.05
 
 
 @asynccontextmanager
-async def turn(what: str, *, at_most_s: float) -> AsyncIterator[None]:
-    """Wait until nobody else has a turn at something, and have it.
+async def exclusive(what: str, *, at_most_s: float) -> AsyncIterator[None]:
+    """Wait until no other session has something, and have it.
 
     Args:
-        what: At what, in any words.
-        at_most_s: Go on without one after so long: whoever has it hangs, or is no session any more but a child of one.
+        what: Have what, in any words.
+        at_most_s: Go on without it after so long: whoever has it hangs, or is no session any more but a child of one.
     """
-    name = f"\0coordchaos-turn-{hashlib.sha256(what.encode()).hexdigest()[:32]}"
+    name = f"\0coordchaos-exclusive-{hashlib.sha256(what.encode()).hexdigest()[:32]}"
     loop = asyncio.get_running_loop()
     deadline = loop.time() + at_most_s
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as lock:
